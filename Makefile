@@ -1,0 +1,75 @@
+# One command per task; each makes the virtual environment that it needs.
+#
+#   make demo    train the default job on real data and show the result
+#   make test    lint, types and tests
+#   make bench   measure against PyTorch
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEMO   := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench startup lint format types docs clean
+
+help:  ## show these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- the virtual environment: a stamp per set of extras, so that a second call is quick ---
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Glubina needs Python 3.11 or newer; $(PYTHON) is older." \
+	       "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed-%: pyproject.toml $(VENV)/made
+	$(PIP) install --editable '.[$(subst +,$(comma),$*)]'
+	@touch $@
+
+comma := ,
+PLOTS := $(VENV)/installed-plots
+TEST  := $(VENV)/installed-plots+test
+DOCS  := $(VENV)/installed-docs
+
+# --- tasks ---
+
+demo: $(PLOTS)  ## train the default job on real data and show the result
+	@rm -rf $(DEMO)
+	$(BIN)/glubina train --output $(DEMO)
+	@echo
+	@echo "The run is in $(DEMO)/ — its pictures:"
+	@ls -1 $(DEMO)/*.png | sed 's/^/  /'
+	@echo "The figures again, from the saved files:  $(BIN)/glubina evaluate $(DEMO)"
+
+test: $(TEST)  ## lint, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(TEST)  ## measure against PyTorch (skips its columns where torch is not installed)
+	$(BIN)/python -m benchmarks
+
+startup: $(PLOTS)  ## measure the import and the first steps in fresh processes
+	$(BIN)/python -m benchmarks.startup
+
+lint: $(TEST)  ## check the style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(TEST)  ## set the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(TEST)  ## check the types
+	$(BIN)/mypy
+
+docs: $(DOCS)  ## build the documentation into site/
+	$(BIN)/python -m mkdocs build --strict
+
+clean:  ## remove what the tasks made (runs/ is kept)
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
