@@ -1,0 +1,1 @@
+"""Glubina: deep learning that you can see through."""

@@ -1,0 +1,359 @@
+"""Writes LLVM IR as text: one function at a time, with structured loops and conditions.
+
+Values are SSA names with an LLVM type, both plain text. The emitter adds no meaning of its own; it
+only keeps the bookkeeping (fresh names, blocks, phi nodes) out of the kernels' way.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+FLOATS = ("half", "float", "double")
+
+
+class Value(NamedTuple):
+    """An SSA value or a constant: its text and its LLVM type."""
+
+    name: str
+    type: str
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}"
+
+
+def vector(scalar: str, lanes: int) -> str:
+    """The type of `lanes` scalars side by side; one lane is the scalar itself."""
+    return scalar if lanes == 1 else f"<{lanes} x {scalar}>"
+
+
+def lanes_of(type_: str) -> int:
+    """How many lanes a type has (1 for a scalar)."""
+    return int(type_[1 : type_.index(" ")]) if type_[0] == "<" else 1
+
+
+def scalar_of(type_: str) -> str:
+    """The element type of a vector, or the type itself."""
+    return type_[type_.index("x ") + 2 : -1] if type_[0] == "<" else type_
+
+
+def is_float(type_: str) -> bool:
+    """Whether the (element) type is a floating-point one."""
+    return scalar_of(type_) in FLOATS
+
+
+def float_text(value: float, scalar: str) -> str:
+    """A floating-point constant as LLVM reads it: exact, by its bits as a double."""
+    if scalar == "float":
+        value = struct.unpack("f", struct.pack("f", value))[0]
+    return f"0x{struct.unpack('Q', struct.pack('d', value))[0]:016X}"
+
+
+class Loop:
+    """A counted loop being written; `carry` names the values that go to the next round."""
+
+    def __init__(self, index: Value, values: list[Value]) -> None:
+        self.index = index
+        self.values = values
+        self.next = values
+        self.results: list[Value] = values
+
+    def carry(self, values: Sequence[Value]) -> None:
+        """Set what the carried values are in the next round (and after the loop, `results`)."""
+        self.next = list(values)
+
+
+class Function:
+    """One LLVM function under construction."""
+
+    def __init__(
+        self,
+        name: str,
+        parameters: Sequence[tuple[str, str]],
+        returns: str = "void",
+        attributes: str = "nounwind",
+    ) -> None:
+        self.name = name
+        self.parameters = [Value(f"%{n}", t) for n, t in parameters]
+        self.returns = returns
+        self.attributes = attributes
+        self.declarations: set[str] = set()
+        self._count = 0
+        self._block = "entry"
+        self._lines: list[str] = ["entry:"]
+
+    # -- text -----------------------------------------------------------------------------------
+
+    def text(self) -> str:
+        """The function's definition as LLVM IR."""
+        parameters = ", ".join(
+            f"{p.type} noalias {p.name}" if p.type == "ptr" else str(p) for p in self.parameters
+        )
+        head = f"define {self.returns} @{self.name}({parameters}) {self.attributes} {{"
+        return "\n".join([head, *self._lines, "}"])
+
+    def fresh(self, hint: str = "v") -> str:
+        """A name that the function has not used yet."""
+        self._count += 1
+        return f"%{hint}{self._count}"
+
+    def emit(self, type_: str, text: str, hint: str = "v") -> Value:
+        """Append `name = text` and return the new value."""
+        name = self.fresh(hint)
+        self._lines.append(f"  {name} = {text}")
+        return Value(name, type_)
+
+    def line(self, text: str) -> None:
+        """Append an instruction that has no value."""
+        self._lines.append(f"  {text}")
+
+    def block(self, label: str) -> None:
+        """Begin a new basic block."""
+        self._block = label
+        self._lines.append(f"{label}:")
+
+    def label(self, hint: str) -> str:
+        """A block label that the function has not used yet."""
+        self._count += 1
+        return f"{hint}{self._count}"
+
+    # -- constants ------------------------------------------------------------------------------
+
+    def const(self, value: float | bool, type_: str) -> Value:
+        """A constant of a scalar or vector type (splat)."""
+        scalar = scalar_of(type_)
+        if scalar in FLOATS:
+            text = float_text(float(value), scalar)
+        elif scalar == "i1":
+            text = "true" if value else "false"
+        else:
+            text = str(int(value))
+        if type_[0] == "<":
+            text = f"splat ({scalar} {text})"
+        return Value(text, type_)
+
+    def i64(self, value: int) -> Value:
+        """A 64-bit integer constant."""
+        return Value(str(value), "i64")
+
+    def lane_numbers(self, lanes: int, scalar: str = "i64") -> Value:
+        """The vector 0, 1, 2, ... of so many lanes (the scalar 0 for one)."""
+        if lanes == 1:
+            return Value("0", scalar)
+        return Value(
+            "<" + ", ".join(f"{scalar} {i}" for i in range(lanes)) + ">", vector(scalar, lanes)
+        )
+
+    # -- arithmetic -----------------------------------------------------------------------------
+
+    def binary(self, instruction: str, a: Value, b: Value) -> Value:
+        """Any two-operand instruction, as `fadd contract` or `shl`."""
+        return self.emit(a.type, f"{instruction} {a.type} {a.name}, {b.name}")
+
+    def add(self, a: Value, b: Value) -> Value:
+        """a + b, integers."""
+        if b.name == "0":
+            return a
+        if a.name == "0":
+            return b
+        return self.binary("add", a, b)
+
+    def sub(self, a: Value, b: Value) -> Value:
+        """a - b, integers."""
+        return a if b.name == "0" else self.binary("sub", a, b)
+
+    def mul(self, a: Value, b: Value) -> Value:
+        """a * b, integers."""
+        if a.name == "1":
+            return b
+        if b.name == "1":
+            return a
+        return self.binary("mul", a, b)
+
+    def fadd(self, a: Value, b: Value) -> Value:
+        """a + b, floating point."""
+        return self.binary("fadd contract", a, b)
+
+    def fsub(self, a: Value, b: Value) -> Value:
+        """a - b, floating point."""
+        return self.binary("fsub contract", a, b)
+
+    def fmul(self, a: Value, b: Value) -> Value:
+        """a * b, floating point."""
+        return self.binary("fmul contract", a, b)
+
+    def fdiv(self, a: Value, b: Value) -> Value:
+        """a / b, floating point."""
+        return self.binary("fdiv", a, b)
+
+    def fneg(self, a: Value) -> Value:
+        """-a, floating point."""
+        return self.emit(a.type, f"fneg {a.type} {a.name}")
+
+    def fma(self, a: Value, b: Value, c: Value) -> Value:
+        """a * b + c, rounded once."""
+        return self.intrinsic("llvm.fma", a.type, a, b, c)
+
+    def compare(self, predicate: str, a: Value, b: Value) -> Value:
+        """A comparison, as `olt` (floating point) or `slt` (integers)."""
+        kind = "fcmp" if is_float(a.type) else "icmp"
+        type_ = vector("i1", lanes_of(a.type))
+        return self.emit(type_, f"{kind} {predicate} {a.type} {a.name}, {b.name}")
+
+    def select(self, condition: Value, a: Value, b: Value) -> Value:
+        """a where the condition holds, else b."""
+        return self.emit(a.type, f"select {condition}, {a}, {b}")
+
+    def convert(self, instruction: str, a: Value, scalar: str) -> Value:
+        """A conversion, as `sext`, `fptosi`, `bitcast`, to another element type."""
+        type_ = vector(scalar, lanes_of(a.type))
+        return a if type_ == a.type else self.emit(type_, f"{instruction} {a} to {type_}")
+
+    def intrinsic(self, name: str, returns: str, *operands: Value) -> Value:
+        """Call an LLVM intrinsic overloaded on its return type, as `llvm.sqrt`."""
+        suffix = returns if returns[0] != "<" else f"v{lanes_of(returns)}{scalar_of(returns)}"
+        suffix = suffix.replace("float", "f32").replace("double", "f64").replace("half", "f16")
+        return self.call(f"{name}.{suffix}", returns, *operands)
+
+    def call(self, name: str, returns: str, *operands: Value) -> Value:
+        """Call a function, declaring it for the module."""
+        types = ", ".join(o.type for o in operands)
+        self.declarations.add(f"declare {returns} @{name}({types})")
+        text = f"call {returns} @{name}({', '.join(str(o) for o in operands)})"
+        if returns == "void":
+            self.line(text)
+            return Value("void", "void")
+        return self.emit(returns, text)
+
+    def splat(self, a: Value, lanes: int) -> Value:
+        """The scalar repeated in every lane."""
+        if lanes == 1:
+            return a
+        type_ = vector(a.type, lanes)
+        first = self.emit(type_, f"insertelement {type_} poison, {a}, i64 0")
+        zeros = f"<{lanes} x i32> zeroinitializer"
+        return self.emit(type_, f"shufflevector {first}, {type_} poison, {zeros}")
+
+    def extract(self, a: Value, lane: int) -> Value:
+        """One lane of a vector."""
+        if a.type[0] != "<":
+            return a
+        return self.emit(scalar_of(a.type), f"extractelement {a}, i64 {lane}")
+
+    # -- memory ---------------------------------------------------------------------------------
+
+    def element(self, pointer: Value, index: Value, scalar: str) -> Value:
+        """The address of element `index` of an array of `scalar`."""
+        return self.emit("ptr", f"getelementptr inbounds {scalar}, {pointer}, {index}", "p")
+
+    def load(self, pointer: Value, type_: str, align: int | None = None) -> Value:
+        """Load a scalar or vector; the alignment is that of one element unless given."""
+        return self.emit(type_, f"load {type_}, {pointer}, align {align or self._align(type_)}")
+
+    def store(self, value: Value, pointer: Value, align: int | None = None) -> None:
+        """Store a scalar or vector; the alignment is that of one element unless given."""
+        self.line(f"store {value}, {pointer}, align {align or self._align(value.type)}")
+
+    def masked_load(self, pointer: Value, type_: str, mask: Value) -> Value:
+        """Load the lanes where the mask holds; the others are zero and are not touched."""
+        suffix = f"{_mangle(type_)}.p0"
+        name = f"llvm.masked.load.{suffix}"
+        self.declarations.add(f"declare {type_} @{name}(ptr, {mask.type}, {type_})")
+        align = self._align(type_)
+        text = f"call {type_} @{name}(ptr align {align} {pointer.name}, {mask}, "
+        return self.emit(type_, f"{text}{type_} zeroinitializer)")
+
+    def masked_store(self, value: Value, pointer: Value, mask: Value) -> None:
+        """Store the lanes where the mask holds."""
+        name = f"llvm.masked.store.{_mangle(value.type)}.p0"
+        self.declarations.add(f"declare void @{name}({value.type}, ptr, {mask.type})")
+        align = self._align(value.type)
+        self.line(f"call void @{name}({value}, ptr align {align} {pointer.name}, {mask})")
+
+    def gather(self, pointers: Value, type_: str, mask: Value) -> Value:
+        """Load each lane from an address of its own, where the mask holds; else zero."""
+        name = f"llvm.masked.gather.{_mangle(type_)}.{_mangle(pointers.type)}"
+        self.declarations.add(f"declare {type_} @{name}({pointers.type}, {mask.type}, {type_})")
+        align = self._align(type_)
+        text = f"call {type_} @{name}({pointers.type} align {align} {pointers.name}, {mask}, "
+        return self.emit(type_, f"{text}{type_} zeroinitializer)")
+
+    @staticmethod
+    def _align(type_: str) -> int:
+        scalar = scalar_of(type_)
+        if scalar in FLOATS:
+            return {"half": 2, "float": 4, "double": 8}[scalar]
+        return 8 if scalar == "ptr" else max(1, int(scalar[1:]) // 8)
+
+    # -- control --------------------------------------------------------------------------------
+
+    @contextmanager
+    def loop(
+        self,
+        start: Value,
+        stop: Value,
+        step: Value,
+        carried: Sequence[Value] = (),
+        metadata: str = "",
+    ) -> Iterator[Loop]:
+        """`for index in range(start, stop, step)` (step > 0), values carried between rounds.
+
+        Inside, read `loop.index` and `loop.values`, and call `loop.carry(next values)`; after it,
+        `loop.results` holds the carried values.
+        """
+        head, body, done = self.label("head"), self.label("body"), self.label("done")
+        before = self._block
+        self.line(f"br label %{head}")
+        self.block(head)
+        index = Value(self.fresh("i"), "i64")
+        values = [Value(self.fresh("c"), v.type) for v in carried]
+        spot = len(self._lines)
+        self._lines.append("")
+        inside = self.compare("slt", index, stop)
+        self.line(f"br i1 {inside.name}, label %{body}, label %{done}")
+        self.block(body)
+        loop = Loop(index, values)
+        yield loop
+        after = self.emit("i64", f"add nsw i64 {index.name}, {step.name}")
+        last = self._block
+        tail = f", {metadata}" if metadata else ""
+        self.line(f"br label %{head}{tail}")
+        phis = [f"  {index.name} = phi i64 [{start.name}, %{before}], [{after.name}, %{last}]"]
+        for value, first, following in zip(values, carried, loop.next, strict=True):
+            phis.append(
+                f"  {value.name} = phi {value.type} "
+                f"[{first.name}, %{before}], [{following.name}, %{last}]"
+            )
+        self._lines[spot] = "\n".join(phis)
+        self.block(done)
+        loop.results = values
+
+    @contextmanager
+    def when(self, condition: Value) -> Iterator[None]:
+        """Run what is written inside only if the condition (i1) holds."""
+        yes, end = self.label("then"), self.label("end")
+        self.line(f"br i1 {condition.name}, label %{yes}, label %{end}")
+        self.block(yes)
+        yield
+        self.line(f"br label %{end}")
+        self.block(end)
+
+    def minimum(self, a: Value, b: Value) -> Value:
+        """The smaller of two signed integers."""
+        return self.intrinsic("llvm.smin", a.type, a, b)
+
+    def maximum(self, a: Value, b: Value) -> Value:
+        """The larger of two signed integers."""
+        return self.intrinsic("llvm.smax", a.type, a, b)
+
+    def return_(self, value: Value | None = None) -> None:
+        """End the function."""
+        self.line(f"ret {value}" if value else "ret void")
+
+
+def _mangle(type_: str) -> str:
+    scalar = scalar_of(type_)
+    short = {"float": "f32", "double": "f64", "half": "f16", "ptr": "p0"}.get(scalar, scalar)
+    return f"v{lanes_of(type_)}{short}" if type_[0] == "<" else short

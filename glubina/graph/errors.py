@@ -1,0 +1,19 @@
+"""The errors that a wrong graph gives: they say what came and what was expected."""
+
+from __future__ import annotations
+
+
+class GraphError(ValueError):
+    """A node that cannot exist; the base of the others."""
+
+
+class ShapeError(GraphError):
+    """Shapes that do not fit together."""
+
+
+class DTypeError(GraphError, TypeError):
+    """Element types that do not fit together."""
+
+
+class IndexRangeError(GraphError, IndexError):
+    """An index that lies outside the axis it points into."""

@@ -1,0 +1,325 @@
+"""Element-wise operations: one number of each source gives one number of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from glubina.graph.errors import DTypeError, ShapeError
+from glubina.graph.node import Array, DType, Node, Primitive, Typed, make
+from glubina.graph.ops.movement import broadcast
+from glubina.graph.ops.source import constant
+
+Derivative = Callable[[Node, Node], Sequence[Node | None]]
+BOOL = np.dtype(np.bool_)
+
+
+def full_like(node: Node, value: float) -> Node:
+    """The constant in the shape and dtype of a node."""
+    return broadcast(constant(value, node.dtype), node.shape)
+
+
+def _same(name: str, sources: tuple[Node, ...]) -> None:
+    first = sources[0]
+    for other in sources[1:]:
+        if other.shape != first.shape:
+            raise ShapeError(f"{name}: shapes {first.shape} and {other.shape} differ")
+        if other.dtype != first.dtype:
+            raise DTypeError(f"{name}: dtypes {first.dtype} and {other.dtype} differ")
+
+
+def _check_kind(name: str, node: Node, kinds: str) -> None:
+    if node.dtype.kind not in kinds:
+        names = {"f": "floating", "i": "integer", "u": "unsigned", "b": "boolean"}
+        wanted = " or ".join(names[k] for k in kinds)
+        raise DTypeError(f"{name}: needs {wanted} numbers, got {node.dtype}")
+
+
+def _declare(
+    name: str,
+    formula: str,
+    numpy: Callable[..., Any],
+    derivative: Derivative | None,
+    kinds: str = "fiu",
+    result: DType | None = None,
+    cost: int = 1,
+) -> Primitive:
+    def infer(sources: tuple[Node, ...], attributes: Any) -> Typed:
+        _same(name, sources)
+        _check_kind(name, sources[0], kinds)
+        return sources[0].shape, result or sources[0].dtype
+
+    def value(attributes: Any, *arrays: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(numpy(*arrays), dtype=result or arrays[0].dtype)
+
+    def none(node: Node, gradient: Node) -> Sequence[Node | None]:
+        return (None,) * len(node.sources)
+
+    return Primitive(name, "elementwise", formula, infer, value, derivative or none, cost)
+
+
+def _sigmoid(x: Array) -> Array:
+    half = x.dtype.type(0.5)
+    small = np.exp(-np.abs(x))
+    return np.where(np.isnan(x), x, np.where(x >= 0, 1 / (1 + small), small / (1 + small))) + 0 * half
+
+
+def _erf(x: Array) -> Array:
+    from math import erf
+
+    return np.vectorize(erf, otypes=[np.float64])(x).astype(x.dtype) if x.size else x.copy()
+
+
+def _unary(x: Node) -> Node:
+    return x.sources[0]
+
+
+NEGATIVE = _declare("negative", "-x", np.negative, lambda y, g: (negative(g),))
+EXP = _declare("exp", r"e^{x}", np.exp, lambda y, g: (multiply(g, y),), "f", cost=12)
+LOG = _declare("log", r"\ln x", np.log, lambda y, g: (divide(g, _unary(y)),), "f", cost=15)
+LOG1P = _declare(
+    "log1p",
+    r"\ln(1 + x)",
+    np.log1p,
+    lambda y, g: (divide(g, add(_unary(y), full_like(g, 1))),),
+    "f",
+    cost=18,
+)
+EXPM1 = _declare(
+    "expm1",
+    r"e^{x} - 1",
+    np.expm1,
+    lambda y, g: (multiply(g, add(y, full_like(g, 1))),),
+    "f",
+    cost=15,
+)
+SIN = _declare("sin", r"\sin x", np.sin, lambda y, g: (multiply(g, cos(_unary(y))),), "f", cost=20)
+COS = _declare(
+    "cos", r"\cos x", np.cos, lambda y, g: (negative(multiply(g, sin(_unary(y)))),), "f", cost=20
+)
+TANH = _declare(
+    "tanh",
+    r"\tanh x",
+    np.tanh,
+    lambda y, g: (multiply(g, subtract(full_like(y, 1), multiply(y, y))),),
+    "f",
+    cost=15,
+)
+SQRT = _declare(
+    "sqrt",
+    r"\sqrt{x}",
+    np.sqrt,
+    lambda y, g: (divide(multiply(g, full_like(y, 0.5)), y),),
+    "f",
+    cost=8,
+)
+ERF = _declare(
+    "erf",
+    r"\mathrm{erf}(x)",
+    _erf,
+    lambda y, g: (
+        multiply(
+            g,
+            multiply(
+                full_like(y, 2 / np.sqrt(np.pi)), exp(negative(multiply(_unary(y), _unary(y))))
+            ),
+        ),
+    ),
+    "f",
+    cost=20,
+)
+SIGMOID = _declare(
+    "sigmoid",
+    r"\frac{1}{1 + e^{-x}}",
+    _sigmoid,
+    lambda y, g: (multiply(g, multiply(y, subtract(full_like(y, 1), y))),),
+    "f",
+    cost=15,
+)
+RELU = _declare(
+    "relu",
+    r"\max(0, x)",
+    lambda x: np.maximum(x, x.dtype.type(0)),
+    lambda y, g: (where(less(full_like(y, 0), y), g, full_like(g, 0)),),
+)
+ABSOLUTE = _declare(
+    "absolute", "|x|", np.absolute, lambda y, g: (multiply(g, sign(_unary(y))),), "fiu"
+)
+SIGN = _declare("sign", r"\mathrm{sgn}\,x", np.sign, None)
+FLOOR = _declare("floor", r"\lfloor x \rfloor", np.floor, None, "f")
+CEIL = _declare("ceil", r"\lceil x \rceil", np.ceil, None, "f")
+ROUND = _declare("round", r"\mathrm{round}(x)", np.rint, None, "f")
+LOGICAL_NOT = _declare("logical_not", r"\neg x", np.logical_not, None, "b")
+BITWISE_NOT = _declare("bitwise_not", r"\sim x", np.invert, None, "iu")
+ISNAN = _declare("isnan", r"x \ne x", np.isnan, None, "f", BOOL)
+
+ADD = _declare("add", "x + y", np.add, lambda z, g: (g, g))
+SUBTRACT = _declare("subtract", "x - y", np.subtract, lambda z, g: (g, negative(g)))
+MULTIPLY = _declare(
+    "multiply",
+    r"x \cdot y",
+    np.multiply,
+    lambda z, g: (multiply(g, z.sources[1]), multiply(g, z.sources[0])),
+)
+DIVIDE = _declare(
+    "divide",
+    r"\frac{x}{y}",
+    np.divide,
+    lambda z, g: (
+        divide(g, z.sources[1]),
+        negative(divide(multiply(g, z), z.sources[1])),
+    ),
+    "f",
+    cost=5,
+)
+
+
+def _power_derivative(z: Node, g: Node) -> Sequence[Node | None]:
+    x, y = z.sources
+    if z.dtype.kind != "f":
+        return (None, None)
+    zero = full_like(x, 0)
+    slope = multiply(y, power(x, subtract(y, full_like(y, 1))))
+    slope = where(equal(y, zero), zero, slope)
+    growth = where(less(zero, x), multiply(z, log(where(less(zero, x), x, full_like(x, 1)))), zero)
+    return multiply(g, slope), multiply(g, growth)
+
+
+POWER = _declare("power", r"x^{y}", np.power, _power_derivative, cost=40)
+
+
+def _choose_derivative(pick: Callable[[Node, Node], Node]) -> Derivative:
+    def derivative(z: Node, g: Node) -> Sequence[Node | None]:
+        x, y = z.sources
+        half = multiply(g, full_like(g, 0.5))
+        zero = full_like(g, 0)
+        tie = equal(x, y)
+        return (
+            where(tie, half, where(pick(x, y), g, zero)),
+            where(tie, half, where(pick(y, x), g, zero)),
+        )
+
+    return derivative
+
+
+MAXIMUM = _declare(
+    "maximum", r"\max(x, y)", np.maximum, _choose_derivative(lambda a, b: less(b, a))
+)
+MINIMUM = _declare(
+    "minimum", r"\min(x, y)", np.minimum, _choose_derivative(lambda a, b: less(a, b))
+)
+REMAINDER = _declare(
+    "remainder",
+    r"x - y \lfloor x / y \rfloor",
+    np.remainder,
+    lambda z, g: (g, negative(multiply(g, floor(divide(z.sources[0], z.sources[1]))))),
+    cost=10,
+)
+FLOOR_DIVIDE = _declare(
+    "floor_divide", r"\lfloor x / y \rfloor", np.floor_divide, None, cost=10
+)
+LESS = _declare("less", "x < y", np.less, None, "fiub", BOOL)
+LESS_EQUAL = _declare("less_equal", r"x \le y", np.less_equal, None, "fiub", BOOL)
+EQUAL = _declare("equal", "x = y", np.equal, None, "fiub", BOOL)
+NOT_EQUAL = _declare("not_equal", r"x \ne y", np.not_equal, None, "fiub", BOOL)
+LOGICAL_AND = _declare("logical_and", r"x \wedge y", np.logical_and, None, "b")
+LOGICAL_OR = _declare("logical_or", r"x \vee y", np.logical_or, None, "b")
+LOGICAL_XOR = _declare("logical_xor", r"x \oplus y", np.logical_xor, None, "b")
+BITWISE_AND = _declare("bitwise_and", r"x \mathbin{\&} y", np.bitwise_and, None, "iu")
+BITWISE_OR = _declare("bitwise_or", r"x \mathbin{|} y", np.bitwise_or, None, "iu")
+BITWISE_XOR = _declare("bitwise_xor", r"x \oplus y", np.bitwise_xor, None, "iu")
+SHIFT_LEFT = _declare("shift_left", r"x \ll y", np.left_shift, None, "iu")
+SHIFT_RIGHT = _declare("shift_right", r"x \gg y", np.right_shift, None, "iu")
+
+
+def _where_infer(sources: tuple[Node, ...], attributes: Any) -> Typed:
+    condition, x, y = sources
+    _check_kind("where's condition", condition, "b")
+    _same("where", (x, y))
+    if condition.shape != x.shape:
+        raise ShapeError(f"where: shapes {condition.shape} and {x.shape} differ")
+    return x.shape, x.dtype
+
+
+def _where_derivative(z: Node, g: Node) -> Sequence[Node | None]:
+    zero = full_like(g, 0)
+    return None, where(z.sources[0], g, zero), where(z.sources[0], zero, g)
+
+
+WHERE = Primitive(
+    "where",
+    "elementwise",
+    r"c \mathbin{?} x : y",
+    _where_infer,
+    lambda attributes, c, x, y: np.where(c, x, y),
+    _where_derivative,
+)
+
+
+class CastAttributes(NamedTuple):
+    """The dtype that a cast gives."""
+
+    dtype: str
+
+
+def _cast_value(a: CastAttributes, x: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return x.astype(a.dtype)
+
+
+def _cast_derivative(y: Node, g: Node) -> Sequence[Node | None]:
+    x = y.sources[0]
+    return (cast(g, x.dtype) if x.dtype.kind == "f" and y.dtype.kind == "f" else None,)
+
+
+CAST = Primitive(
+    "cast",
+    "elementwise",
+    r"\mathrm{dtype}(x)",
+    lambda sources, a: (sources[0].shape, np.dtype(a.dtype)),
+    _cast_value,
+    _cast_derivative,
+)
+
+
+def cast(x: Node, dtype: DType) -> Node:
+    """The same numbers in another dtype (toward zero from floating to integer)."""
+    return x if x.dtype == dtype else make(CAST, (x,), CastAttributes(dtype.name))
+
+
+def where(condition: Node, x: Node, y: Node) -> Node:
+    """x where the condition holds, else y."""
+    return make(WHERE, (condition, x, y))
+
+
+def _one(op: Primitive) -> Callable[[Node], Node]:
+    def apply(x: Node) -> Node:
+        return make(op, (x,))
+
+    apply.__doc__ = f"`{op.formula}`, element by element."
+    return apply
+
+
+def _two(op: Primitive) -> Callable[[Node, Node], Node]:
+    def apply(x: Node, y: Node) -> Node:
+        return make(op, (x, y))
+
+    apply.__doc__ = f"`{op.formula}`, element by element; equal shapes and dtypes."
+    return apply
+
+
+negative, exp, log, log1p, expm1 = (_one(o) for o in (NEGATIVE, EXP, LOG, LOG1P, EXPM1))
+sin, cos, tanh, sqrt, erf = (_one(o) for o in (SIN, COS, TANH, SQRT, ERF))
+sigmoid, relu, absolute, sign = (_one(o) for o in (SIGMOID, RELU, ABSOLUTE, SIGN))
+floor, ceil, round, isnan = (_one(o) for o in (FLOOR, CEIL, ROUND, ISNAN))
+logical_not, bitwise_not = (_one(o) for o in (LOGICAL_NOT, BITWISE_NOT))
+add, subtract, multiply, divide = (_two(o) for o in (ADD, SUBTRACT, MULTIPLY, DIVIDE))
+power, maximum, minimum = (_two(o) for o in (POWER, MAXIMUM, MINIMUM))
+remainder, floor_divide = (_two(o) for o in (REMAINDER, FLOOR_DIVIDE))
+less, less_equal, equal, not_equal = (_two(o) for o in (LESS, LESS_EQUAL, EQUAL, NOT_EQUAL))
+logical_and, logical_or, logical_xor = (_two(o) for o in (LOGICAL_AND, LOGICAL_OR, LOGICAL_XOR))
+bitwise_and, bitwise_or, bitwise_xor = (_two(o) for o in (BITWISE_AND, BITWISE_OR, BITWISE_XOR))
+shift_left, shift_right = (_two(o) for o in (SHIFT_LEFT, SHIFT_RIGHT))

@@ -1,0 +1,193 @@
+"""Rewrites a graph to an equal one that is cheaper. Every rule keeps the bits.
+
+Exceptions are none: `x + 0` stays (it turns -0 into 0), `x * 0` stays (NaN and infinity).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from glubina.graph import ops
+from glubina.graph.node import Node, make, rebuild, remake
+from glubina.graph.ops.movement import SliceAttributes
+
+Rule = Callable[[Node], Node]
+
+
+def simplify(outputs: Sequence[Node]) -> list[Node]:
+    """Apply the rules bottom-up until nothing changes."""
+    current = list(outputs)
+    while True:
+        following = rebuild(current, lambda node, sources: _apply(remake(node, sources)))
+        if all(a is b for a, b in zip(current, following, strict=True)):
+            return following
+        current = following
+
+
+def _apply(node: Node) -> Node:
+    rule = _RULES.get(node.op.name)
+    if rule is not None:
+        changed = rule(node)
+        if changed is not node:
+            return changed
+    return _fold(node)
+
+
+def _fold(node: Node) -> Node:
+    """Work out element-wise operations on constants now."""
+    if node.op.family != "elementwise" or node.shape != ():
+        return node
+    if any(s.op.name != "constant" for s in node.sources):
+        return node
+    values = [s.op.numpy(s.attributes) for s in node.sources]
+    return ops.constant(node.op.numpy(node.attributes, *values), node.dtype)
+
+
+def scalar_value(node: Node) -> float | None:
+    """The number that every element of the node is, if that is part of the structure."""
+    while node.op.name in ("broadcast", "reshape"):
+        node = node.sources[0]
+    if node.op.name != "constant":
+        return None
+    value = node.op.numpy(node.attributes).item()
+    return float(value) if not isinstance(value, complex) else None
+
+
+def _multiply(node: Node) -> Node:
+    x, y = node.sources
+    if scalar_value(y) == 1:
+        return x
+    if scalar_value(x) == 1:
+        return y
+    if scalar_value(y) == -1:
+        return _negated(x)
+    if scalar_value(x) == -1:
+        return _negated(y)
+    return node
+
+
+def _negated(x: Node) -> Node:
+    return ops.negative(x) if x.dtype.kind in "fi" else ops.multiply(x, ops.full_like(x, -1))
+
+
+def _divide(node: Node) -> Node:
+    return node.sources[0] if scalar_value(node.sources[1]) == 1 else node
+
+
+def _subtract(node: Node) -> Node:
+    value = scalar_value(node.sources[1])
+    if value == 0 and not np.signbit(value):
+        return node.sources[0]
+    return node
+
+
+def _negative(node: Node) -> Node:
+    inner = node.sources[0]
+    return inner.sources[0] if inner.op.name == "negative" else node
+
+
+def _add(node: Node) -> Node:
+    x, y = node.sources
+    if y.op.name == "negative":
+        return ops.subtract(x, y.sources[0])
+    if x.op.name == "negative":
+        return ops.subtract(y, x.sources[0])
+    return node
+
+
+def _reshape(node: Node) -> Node:
+    inner = node.sources[0]
+    if inner.op.name == "reshape":
+        return ops.reshape(inner.sources[0], node.shape)
+    if inner.op.name == "broadcast" and inner.sources[0].shape == ():
+        return ops.broadcast(inner.sources[0], node.shape)
+    return node
+
+
+def _transpose(node: Node) -> Node:
+    inner, order = node.sources[0], node.attributes.permutation
+    if inner.op.name == "transpose":
+        before = inner.attributes.permutation
+        return ops.transpose(inner.sources[0], tuple(before[i] for i in order))
+    if inner.op.name == "broadcast" and inner.sources[0].shape == ():
+        return ops.broadcast(inner.sources[0], node.shape)
+    moved = [i for i in order if node.sources[0].shape[i] != 1]
+    if moved == sorted(moved):
+        return ops.reshape(inner, node.shape)
+    return node
+
+
+def _broadcast(node: Node) -> Node:
+    inner = node.sources[0]
+    if inner.op.name == "broadcast":
+        return ops.broadcast(inner.sources[0], node.shape)
+    if inner.op.name == "reshape" and inner.size == 1:
+        return ops.broadcast(ops.reshape(inner.sources[0], ()), node.shape)
+    if inner.size == 1 and inner.shape != ():
+        return ops.broadcast(ops.reshape(inner, ()), node.shape)
+    return node
+
+
+def _sum(node: Node) -> Node:
+    x, axes = node.sources[0], node.attributes.axes
+    if all(x.shape[i] == 1 for i in axes):
+        return ops.reshape(x, node.shape)
+    inner = x
+    if inner.op.name == "sum":
+        first = inner.attributes.axes
+        kept = [i for i in range(len(inner.sources[0].shape)) if i not in first]
+        merged = sorted((*first, *(kept[i] for i in axes)))
+        return ops.sum(inner.sources[0], tuple(merged))
+    return node
+
+
+def _slice(node: Node) -> Node:
+    inner, a = node.sources[0], node.attributes
+    if inner.op.name == "slice" and node.size:
+        b = inner.attributes
+        starts = tuple(s + t * u for s, u, t in zip(b.starts, b.steps, a.starts, strict=True))
+        steps = tuple(u * t for u, t in zip(b.steps, a.steps, strict=True))
+        merged = SliceAttributes(starts, a.lengths, steps)
+        return make(node.op, inner.sources, merged)
+    if inner.op.name == "broadcast" and inner.sources[0].shape == ():
+        return ops.broadcast(inner.sources[0], node.shape)
+    return node
+
+
+def _detach(node: Node) -> Node:
+    return node.sources[0]
+
+
+def _cast(node: Node) -> Node:
+    inner = node.sources[0]
+    return inner if inner.dtype == node.dtype else node
+
+
+def _elementwise_of_reshape(node: Node) -> Node:
+    """f(reshape(x)) = reshape(f(x)): brings the function next to what made x, to be fused."""
+    inner = node.sources[0]
+    if inner.op.name != "reshape":
+        return node
+    return ops.reshape(make(node.op, (inner.sources[0],), node.attributes), node.shape)
+
+
+_RULES: dict[str, Rule] = {
+    "multiply": _multiply,
+    "divide": _divide,
+    "subtract": _subtract,
+    "negative": _negative,
+    "add": _add,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "broadcast": _broadcast,
+    "sum": _sum,
+    "slice": _slice,
+    "detach": _detach,
+    "cast": _cast,
+}
+_RULES |= {
+    name: _elementwise_of_reshape
+    for name in ("relu", "tanh", "sigmoid", "exp", "erf", "sqrt", "absolute", "sign")
+}

@@ -1,0 +1,27 @@
+"""A kernel as plain data: a piece of the graph that one native loop nest computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glubina.graph.node import Node
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Fused nodes: everything between `inputs` (read from memory) and `outputs` (written to it).
+
+    `anchors` are the heavy nodes inside, all of one kind and one index space: a contraction, a
+    convolution, reductions over the same axes, windows, scatters. Element-wise and movement nodes
+    before an anchor are evaluated as it reads, those after it as it writes. Without anchors the
+    kernel is element-wise alone. Every output has as many elements as the index space `space`.
+    Each input and output lies in memory whole, in row-major order.
+    """
+
+    kind: str
+    anchors: tuple[Node, ...]
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    space: tuple[int, ...]
