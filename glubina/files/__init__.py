@@ -1,0 +1,24 @@
+"""Files, written whole or not at all: the only code of the package that writes what users keep."""
+
+from __future__ import annotations
+
+from .atomic import open_atomic, write_bytes, write_text
+from .checksum import sha256
+from .errors import DamagedFileError, FileError
+from .folders import require_writable
+from .json_file import read_json, write_json
+from .tensors import read_tensors, write_tensors
+
+__all__ = [
+    "FileError",
+    "DamagedFileError",
+    "open_atomic",
+    "write_bytes",
+    "write_text",
+    "read_json",
+    "write_json",
+    "read_tensors",
+    "write_tensors",
+    "sha256",
+    "require_writable",
+]

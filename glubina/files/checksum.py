@@ -1,0 +1,20 @@
+"""Checksums of files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from .errors import FileError, reason
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The file's SHA-256 in hexadecimal, read in pieces.
+
+    Raises FileError if the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {reason(error)}") from error
