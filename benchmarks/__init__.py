@@ -1,0 +1,1 @@
+"""Measurements of Glubina against PyTorch on the same machine: `python -m benchmarks`."""
