@@ -113,6 +113,10 @@ def _transpose(node: Node) -> Node:
         return ops.transpose(inner.sources[0], tuple(before[i] for i in order))
     if inner.op.name == "broadcast" and inner.sources[0].shape == ():
         return ops.broadcast(inner.sources[0], node.shape)
+    rank = len(order)
+    if inner.op.name == "matmul" and order == (*range(rank - 2), rank - 1, rank - 2):
+        a, b = inner.sources
+        return ops.matmul(ops.swap_last(b), ops.swap_last(a))
     moved = [i for i in order if node.sources[0].shape[i] != 1]
     if moved == sorted(moved):
         return ops.reshape(inner, node.shape)

@@ -1,0 +1,381 @@
+"""Fusion: which nodes run together in one kernel, and which values go to memory.
+
+Heavy nodes (contractions, reductions, windows, scatters) are the anchors of kernels. A light node
+(element-wise, movement) is worked out where it is needed, again in each kernel that reads it,
+unless it *must lie in memory*: the outputs, the operands of contractions, and what would cost too
+much to work out twice. A light node that must lie in memory is absorbed by the heavy node that it
+follows element for element (a bias, an activation, an optimizer's update), so that a kernel's
+result is stored once, finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from glubina.graph.node import Node, topological
+from glubina.schedule.kernel import Kernel
+from glubina.schedule.units import Units
+from glubina.schedule.views import affine_view
+
+CONTRACTIONS = ("matmul", "conv", "conv_filter")
+REDUCTIONS = ("sum", "max", "prod", "argmax")
+WINDOWS = ("pool_max", "pool_index", "pool_gather", "pool_sum")
+SCATTERS = ("pool_scatter", "scatter_add")
+HEAVY = frozenset((*CONTRACTIONS, *REDUCTIONS, *WINDOWS, *SCATTERS))
+
+WORTH_STORING = 30
+"""Machine operations per element above which a value that two kernels need is stored."""
+
+MOST_OUTPUTS = 12
+"""The most arrays that one element-wise kernel writes."""
+
+
+def root(node: Node) -> Node:
+    """The node whose memory a value lies in: reshaping moves nothing."""
+    while node.op.name == "reshape":
+        node = node.sources[0]
+    return node
+
+
+def is_heavy(node: Node) -> bool:
+    """Whether a node is the anchor of a kernel."""
+    return node.op.name in HEAVY
+
+
+def fuse(outputs: Sequence[Node]) -> list[Kernel]:
+    """The kernels that compute the outputs, in an order in which they can run."""
+    order = topological(outputs)
+    stored = _must_be_stored(order, outputs)
+    while True:
+        fusion = _Fusion(order, stored)
+        more = fusion.worth_storing()
+        if not more:
+            return fusion.kernels()
+        stored |= more
+
+
+def _must_be_stored(order: Sequence[Node], outputs: Sequence[Node]) -> set[Node]:
+    stored = {root(output) for output in outputs}
+    for node in order:
+        stored |= {root(operand) for operand in memory_operands(node)}
+    return {node for node in stored if node.op.name != "input"}
+
+
+def memory_operands(node: Node) -> list[Node]:
+    """The values that a kernel anchored at `node` reads from memory as they are."""
+    name = node.op.name
+    if name == "matmul":
+        return [matmul_operand(source) for source in node.sources]
+    if name in ("conv", "conv_filter"):
+        return list(node.sources)
+    if name == "random_bits":
+        return [node.sources[0]]
+    if name in ("take", "pool_gather"):
+        return [node.sources[0]]
+    if name == "pool_scatter":
+        return list(node.sources)
+    if name in ("pool_max", "pool_index", "pool_sum"):
+        return [node.sources[0]]
+    if name == "scatter_add":
+        return list(node.sources)
+    return []
+
+
+def matmul_operand(source: Node) -> Node:
+    """What lies in memory under a factor: itself, or what it is an affine view of."""
+    view = affine_view(source)
+    return source if view is None else view.root
+
+
+class _Fusion:
+    """One round of grouping for a given set of stored values."""
+
+    def __init__(self, order: Sequence[Node], stored: set[Node]) -> None:
+        self.order = order
+        self.required = set(stored)
+        self.units = Units(order)
+        self.users: dict[Node, list[Node]] = {node: [] for node in order}
+        for node in order:
+            for source in dict.fromkeys(node.sources):
+                self.users[source].append(node)
+        self.anchors: dict[int, list[Node]] = {}
+        self._join_anchors()
+        for unit in list(self.anchors):
+            self._absorb(unit)
+        self.maps: list[int] = []
+        self._group_maps()
+        self.stored = self._finally_stored()
+
+    # -- heavy units ----------------------------------------------------------------------------
+
+    def _join_anchors(self) -> None:
+        """A unit per heavy node; those that read the same data in the same way share one."""
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for node in self.order:
+            if not is_heavy(node):
+                continue
+            unit = self.units.of(node)
+            self.anchors[unit] = [node]
+            key = _sharing_key(node)
+            if key is None:
+                continue
+            for other in alike.setdefault(key, []):
+                if self.units.independent(unit, other) and self._share_input(node, other):
+                    self.units.join(other, unit)
+                    self.anchors[other].append(node)
+                    del self.anchors[unit]
+                    break
+            else:
+                alike[key].append(unit)
+
+    def _share_input(self, node: Node, unit: int) -> bool:
+        if node.op.name in WINDOWS:
+            return True
+        mine = set(_big_sources(node))
+        return any(mine & set(_big_sources(anchor)) for anchor in self.anchors[unit])
+
+    def _absorb(self, unit: int) -> None:
+        """Take in the light nodes that follow the anchors element for element to a stored value."""
+        candidates = self._followers(unit)
+        wanted = self._only_readers(unit, candidates)
+        for node in reversed(candidates):
+            if node in self.required or any(user in wanted for user in self.users[node]):
+                wanted.add(node)
+        for node in candidates:
+            if node in wanted and self.units.may_join(unit, node):
+                self.units.join(unit, self.units.of(node))
+
+    def _followers(self, unit: int) -> list[Node]:
+        """Light nodes that could run at the end of the unit, sources first."""
+        number, before = self.units.number, self.units.before
+        size = self.anchors[unit][0].size
+        closure = self.units.members[unit]
+        found: list[Node] = []
+        for node in self.order[min(number[a] for a in self.anchors[unit]) + 1 :]:
+            if not _follows(node, size) or self._is_taken(node):
+                continue
+            if not any(closure >> number[s] & 1 for s in node.sources):
+                continue
+            outside = [self.units.of(s) for s in node.sources if not closure >> number[s] & 1]
+            if any(before[u] & closure for u in outside):
+                continue
+            closure |= 1 << number[node]
+            found.append(node)
+        return found
+
+    def _only_readers(self, unit: int, candidates: list[Node]) -> set[Node]:
+        """Storing f(x) instead of x costs nothing where f is the only one that reads x."""
+        free = {a for a in self.anchors[unit] if len(self.users[a]) == 1} - self.required
+        inside = {*self.anchors[unit], *candidates}
+        wanted: set[Node] = set()
+        for node in candidates:
+            sources = [s for s in node.sources if s in inside]
+            small = all(node.dtype.itemsize <= s.dtype.itemsize for s in sources)
+            if small and all(s in free for s in sources) and node.op.name != "reshape":
+                wanted.add(node)
+                if len(self.users[node]) == 1 and node not in self.required:
+                    free.add(node)
+        return wanted
+
+    def _is_taken(self, node: Node) -> bool:
+        unit = self.units.of(node)
+        return unit in self.anchors or len(self.units.nodes(unit)) > 1
+
+    # -- element-wise units ---------------------------------------------------------------------
+
+    def _group_maps(self) -> None:
+        """A unit per light stored node; neighbours over the same shape share one."""
+        for node in self.order:
+            if node not in self.required or self._is_taken(node) or node.op.name == "input":
+                continue
+            for unit in reversed(self.maps):
+                if self._fits(unit, node):
+                    for light in self._between(node, unit) or [node]:
+                        self.units.join(unit, self.units.of(light))
+                    break
+            else:
+                self.maps.append(self.units.of(node))
+
+    def _fits(self, unit: int, node: Node) -> bool:
+        members = self.units.nodes(unit)
+        written = sum(member in self.required for member in members)
+        if members[0].shape != node.shape or written >= MOST_OUTPUTS:
+            return False
+        own = self.units.of(node)
+        if self.units.independent(unit, own):
+            mine = set(_big_sources(node))
+            return any(mine & set(_big_sources(m)) for m in members)
+        return self._between(node, unit) is not None
+
+    def _between(self, node: Node, unit: int) -> list[Node] | None:
+        """The light nodes on the ways from the unit to the node, if all are element-wise."""
+        inside = self.units.members[unit]
+        found: dict[Node, None] = {}
+        stack = [node]
+        while stack:
+            current = stack.pop()
+            if current in found or self.units.of(current) == unit:
+                continue
+            own = self.units.of(current)
+            if not self.units.before[own] & inside:
+                continue
+            if self._is_taken(current) or current.op.family != "elementwise":
+                return None
+            found[current] = None
+            stack.extend(current.sources)
+        return sorted(found, key=self.units.number.__getitem__)
+
+    # -- results --------------------------------------------------------------------------------
+
+    def _kernel_units(self) -> list[int]:
+        return [*self.anchors, *self.maps]
+
+    def _reads(self, unit: int) -> list[Node]:
+        """The stored values and inputs that a unit reads, in a fixed order."""
+        return [n for n in self._visited(unit) if self._is_memory(n, unit)]
+
+    def _is_memory(self, node: Node, unit: int) -> bool:
+        if node.op.name == "input":
+            return True
+        if node.op.name == "reshape":
+            return False
+        own = self.units.of(node)
+        if own == unit:
+            return False
+        return own in self.anchors or node in self.required
+
+    def _visited(self, unit: int) -> list[Node]:
+        """The nodes that a unit evaluates or reads, each once."""
+        stack = list(reversed(self.units.nodes(unit)))
+        seen: dict[Node, None] = {}
+        while stack:
+            node = stack.pop()
+            if node in seen:
+                continue
+            seen[node] = None
+            if not self._is_memory(node, unit):
+                stack.extend(reversed(node.sources))
+        return list(seen)
+
+    def _finally_stored(self) -> set[Node]:
+        stored = set(self.required)
+        for unit in self._kernel_units():
+            stored.update(n for n in self._reads(unit) if n.op.name != "input")
+        return stored
+
+    def worth_storing(self) -> set[Node]:
+        """Light values that several kernels, or many elements, would work out again."""
+        kernels: dict[Node, list[int]] = {}
+        drawn: set[Node] = set()
+        for unit in self._kernel_units():
+            size = self._space(unit)
+            contracts = unit in self.anchors and self.anchors[unit][0].op.name in CONTRACTIONS
+            for node in self._visited(unit):
+                if not self._is_memory(node, unit) and not self.units.of(node) == unit:
+                    kernels.setdefault(node, []).append(size)
+                    if contracts and (node.op.family == "random" or drawn & set(node.sources)):
+                        drawn.add(node)
+        costs: dict[Node, int] = {}
+        for node in self.order:
+            inner = 0 if node in self.stored or node.op.name == "input" else node.op.cost
+            costs[node] = inner + sum(
+                0 if s in self.stored else costs[s] for s in dict.fromkeys(node.sources)
+            )
+        drawn = {n for n in drawn if n.op.cost}
+        found = {
+            node
+            for node, sizes in kernels.items()
+            if node not in self.stored and (node in drawn or self._too_dear(node, sizes, costs[node]))
+        }
+        return {n for n in found if not self._only_feeds(n, found)}
+
+    def _too_dear(self, node: Node, sizes: list[int], cost: int) -> bool:
+        if node.op.cost == 0 or node.op.family == "source":
+            return False
+        if len(sizes) > 1 and cost >= WORTH_STORING:
+            return True
+        return node.size * 16 <= max(sizes) and cost >= 8
+
+    def _only_feeds(self, node: Node, found: set[Node]) -> bool:
+        users = self.users[node]
+        return len(users) == 1 and users[0] in found and users[0].size <= node.size
+
+    def _space(self, unit: int) -> int:
+        anchors = self.anchors.get(unit)
+        if anchors is None:
+            return self.units.nodes(unit)[0].size
+        return max((s.size for a in anchors for s in a.sources), default=1)
+
+    def kernels(self) -> list[Kernel]:
+        """The units as kernels, each after those whose results it reads."""
+        found = []
+        for unit in self._kernel_units():
+            anchors = tuple(self.anchors.get(unit, ()))
+            members = self.units.nodes(unit)
+            outputs = tuple(n for n in members if n in self.stored)
+            space = anchors[0].shape if anchors else members[0].shape
+            inputs = tuple(self._reads(unit))
+            found.append(Kernel(kernel_kind(anchors), anchors, inputs, outputs, space))
+        return sorted_kernels(found)
+
+
+def kernel_kind(anchors: tuple[Node, ...]) -> str:
+    """The kind of kernel that these anchors make."""
+    if not anchors:
+        return "map"
+    name = anchors[0].op.name
+    if name in REDUCTIONS:
+        return "reduce"
+    if name in WINDOWS:
+        return "window"
+    return "scatter" if name in SCATTERS else name
+
+
+def sorted_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """The kernels in an order in which each finds its inputs ready."""
+    maker = {output: i for i, kernel in enumerate(kernels) for output in kernel.outputs}
+    done: dict[int, None] = {}
+    for first in range(len(kernels)):
+        stack = [(first, False)]
+        while stack:
+            i, ready = stack.pop()
+            if i in done:
+                continue
+            if ready:
+                done[i] = None
+                continue
+            stack.append((i, True))
+            stack.extend(
+                (maker[n], False) for n in reversed(kernels[i].inputs) if n in maker
+            )
+    return [kernels[i] for i in done]
+
+
+def _sharing_key(node: Node) -> tuple[object, ...] | None:
+    name = node.op.name
+    if name in ("sum", "max", "prod"):
+        return ("reduce", node.sources[0].shape, node.attributes.axes)
+    if name in ("pool_max", "pool_index"):
+        return ("window", node.sources[0], node.attributes)
+    return None
+
+
+def _follows(node: Node, size: int) -> bool:
+    """Whether a node has one element for each element of its kernel's index space."""
+    return node.size == size and (node.op.family == "elementwise" or node.op.name == "reshape")
+
+
+def _big_sources(node: Node) -> Iterable[Node]:
+    """The memory roots that a light expression reads at full size."""
+    stack, seen = list(node.sources), set[Node]()
+    while stack:
+        current = stack.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        if current.size == 1:
+            continue
+        if current.op.name == "input" or is_heavy(current):
+            yield current
+        else:
+            stack.extend(current.sources)

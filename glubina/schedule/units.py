@@ -1,0 +1,74 @@
+"""Nodes grouped into units that will become kernels, with the order they must keep.
+
+A unit is a set of nodes that run together. Sets are bits of an integer, one bit per node, so that
+"does this depend on that" is one `&`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from glubina.graph.node import Node
+
+
+class Units:
+    """A partition of the nodes, kept free of circles; it starts with one unit per node."""
+
+    def __init__(self, order: Sequence[Node]) -> None:
+        self.order = order
+        self.number = {node: i for i, node in enumerate(order)}
+        self.unit = list(range(len(order)))
+        self.members = [1 << i for i in range(len(order))]
+        self.before = [0] * len(order)
+        for i, node in enumerate(order):
+            for source in node.sources:
+                j = self.number[source]
+                self.before[i] |= self.before[j] | self.members[j]
+
+    def of(self, node: Node) -> int:
+        """The unit that a node belongs to."""
+        return self.unit[self.number[node]]
+
+    def nodes(self, unit: int) -> list[Node]:
+        """The nodes of a unit, sources first."""
+        bits = self.members[unit]
+        return [self.order[i] for i in _bits(bits)]
+
+    def independent(self, a: int, b: int) -> bool:
+        """Neither unit needs the other."""
+        return not (self.before[a] & self.members[b] or self.before[b] & self.members[a])
+
+    def may_join(self, unit: int, node: Node) -> bool:
+        """Whether adding the node to the unit leaves the units without a circle."""
+        own = self.of(node)
+        if own == unit:
+            return False
+        if self.before[unit] & self.members[own]:
+            return False
+        for member in self.nodes(own):
+            for source in member.sources:
+                there = self.of(source)
+                if there not in (unit, own) and self.before[there] & self.members[unit]:
+                    return False
+        return True
+
+    def join(self, unit: int, other: int) -> None:
+        """Make two units one."""
+        for i in _bits(self.members[other]):
+            self.unit[i] = unit
+        self.members[unit] |= self.members[other]
+        inside = self.members[unit]
+        self.before[unit] = (self.before[unit] | self.before[other]) & ~inside
+        self.members[other] = 0
+        self.before[other] = 0
+        everything = self.before[unit] | inside
+        for i, bits in enumerate(self.before):
+            if bits & inside and i != unit:
+                self.before[i] = bits | everything
+
+
+def _bits(bits: int) -> Iterable[int]:
+    while bits:
+        low = bits & -bits
+        yield low.bit_length() - 1
+        bits ^= low
