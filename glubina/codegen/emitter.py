@@ -7,7 +7,7 @@ only keeps the bookkeeping (fresh names, blocks, phi nodes) out of the kernels' 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -74,12 +74,15 @@ class Function:
         parameters: Sequence[tuple[str, str]],
         returns: str = "void",
         attributes: str = "nounwind",
+        linkage: str = "",
     ) -> None:
         self.name = name
         self.parameters = [Value(f"%{n}", t) for n, t in parameters]
         self.returns = returns
         self.attributes = attributes
+        self.linkage = linkage
         self.declarations: set[str] = set()
+        self.helpers: dict[str, Function] = {}
         self._count = 0
         self._block = "entry"
         self._lines: list[str] = ["entry:"]
@@ -91,7 +94,7 @@ class Function:
         parameters = ", ".join(
             f"{p.type} noalias {p.name}" if p.type == "ptr" else str(p) for p in self.parameters
         )
-        head = f"define {self.returns} @{self.name}({parameters}) {self.attributes} {{"
+        head = f"define {self.linkage}{self.returns} @{self.name}({parameters}) {self.attributes} {{"
         return "\n".join([head, *self._lines, "}"])
 
     def fresh(self, hint: str = "v") -> str:
@@ -227,6 +230,15 @@ class Function:
             return Value("void", "void")
         return self.emit(returns, text)
 
+    def call_helper(
+        self, name: str, make: Callable[[], Function], returns: str, *operands: Value
+    ) -> Value:
+        """Call a function of this module, which `make` writes when it is first called."""
+        if name not in self.helpers:
+            self.helpers[name] = make()
+        text = f"call {returns} @{name}({', '.join(str(o) for o in operands)})"
+        return self.emit(returns, text)
+
     def splat(self, a: Value, lanes: int) -> Value:
         """The scalar repeated in every lane."""
         if lanes == 1:
@@ -243,6 +255,11 @@ class Function:
         return self.emit(scalar_of(a.type), f"extractelement {a}, i64 {lane}")
 
     # -- memory ---------------------------------------------------------------------------------
+
+    def invariant_load(self, pointer: Value, type_: str) -> Value:
+        """Load from memory that nothing writes to while the function runs."""
+        tail = f"align {self._align(type_)}, !invariant.load !0"
+        return self.emit(type_, f"load {type_}, {pointer}, {tail}")
 
     def element(self, pointer: Value, index: Value, scalar: str) -> Value:
         """The address of element `index` of an array of `scalar`."""
@@ -351,6 +368,23 @@ class Function:
     def return_(self, value: Value | None = None) -> None:
         """End the function."""
         self.line(f"ret {value}" if value else "ret void")
+
+
+def module(functions: Sequence[Function]) -> str:
+    """The LLVM module of the functions: the helpers that they call, then they, then declarations."""
+    helpers: dict[str, Function] = {}
+    waiting = list(functions)
+    declarations: set[str] = set()
+    while waiting:
+        function = waiting.pop()
+        declarations |= function.declarations
+        for name, helper in function.helpers.items():
+            if name not in helpers:
+                helpers[name] = helper
+                waiting.append(helper)
+    texts = [helpers[name].text() for name in sorted(helpers)]
+    texts += [function.text() for function in functions]
+    return "\n\n".join([*texts, "\n".join(sorted(declarations)), "!0 = !{}", ""])
 
 
 def _mangle(type_: str) -> str:
