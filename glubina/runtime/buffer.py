@@ -113,7 +113,7 @@ class Buffer:
         return buffer
 
     @classmethod
-    def from_array(cls, array: npt.NDArray[np.generic], *, copy: bool = True) -> Buffer:
+    def from_array(cls, array: npt.NDArray[Any], *, copy: bool = True) -> Buffer:
         """A buffer with the elements of `array` in row-major order.
 
         With `copy=False` the array's own memory is used where it can be (row-major and beginning
@@ -129,7 +129,7 @@ class Buffer:
         return buffer
 
     @classmethod
-    def _borrow(cls, array: npt.NDArray[np.generic], address: int) -> Buffer:
+    def _borrow(cls, array: npt.NDArray[Any], address: int) -> Buffer:
         buffer = cls.__new__(cls)
         buffer.nbytes = array.nbytes
         buffer.address = address
@@ -137,7 +137,7 @@ class Buffer:
         buffer._block = (array, 0, address, array.nbytes)
         return buffer
 
-    def array(self, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
+    def array(self, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """The memory as a NumPy array (row-major), without copying.
 
         The array keeps the memory alive through its `base`. It raises TypeError if the memory is

@@ -101,7 +101,7 @@ class Plan:
         return _read_plan(data).validate()
 
 
-# -- checks -----------------------------------------------------------------------------------------
+# -- checks ---------------------------------------------------------------------------------------
 
 
 def _require(condition: bool, text: str) -> None:
@@ -148,7 +148,7 @@ def _check_calls(plan: Plan) -> None:
         _require(known, f"call {number} is of kernel {call.kernel}, of {len(plan.kernels)}")
 
 
-# -- reading ----------------------------------------------------------------------------------------
+# -- reading --------------------------------------------------------------------------------------
 
 
 def _read_plan(data: object) -> Plan:

@@ -1,0 +1,182 @@
+"""LLVM IR to object code, on all cores."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import struct
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite.binding import ffi
+
+from glubina.codegen.target import Target
+from glubina.runtime.cache import Cache, open_cache
+from glubina.runtime.limits import default_threads
+
+
+class CompileError(RuntimeError):
+    """LLVM refused a module: a mistake of the code generator, never of the user."""
+
+
+def compile_ir(modules: Sequence[str], target: Target) -> bytes:
+    """Compile LLVM modules for a target; returns their object codes in one bundle.
+
+    A module is text without triple and data layout, which are the target's. Its kernels are
+    already vectorised, so LLVM only simplifies the code. Raises CompileError.
+    """
+    return bundle(_compile_all(modules, target))
+
+
+def compile_kernels(
+    kernels: Mapping[str, Callable[[], str]], target: Target, cache: Cache | None = None
+) -> bytes:
+    """Object codes for kernels, in one bundle; what is in the cache is not compiled again.
+
+    `kernels` maps each kernel's key (equal keys, equal code) to a function that makes its IR.
+    """
+    cache = open_cache(target) if cache is None else cache
+    objects = {key: cache.read("kernel", key) for key in kernels}
+    missing = [key for key, code in objects.items() if code is None]
+    compiled = _compile_all([kernels[key]() for key in missing], target)
+    for key, code in zip(missing, compiled, strict=True):
+        objects[key] = code
+        cache.write("kernel", key, code)
+    return bundle([code for code in objects.values() if code is not None])
+
+
+def assembly(module: str, target: Target) -> str:
+    """The assembly text that a module compiles to, for people to read."""
+    machine, parsed = _optimised(module, target)
+    return str(machine.emit_assembly(parsed))
+
+
+# -- bundles --------------------------------------------------------------------------------------
+
+_MAGIC = b"GLBUNDLE"
+
+
+def bundle(objects: Sequence[bytes]) -> bytes:
+    """Several object codes as one string of bytes."""
+    sizes = struct.pack(f"<{len(objects) + 1}Q", len(objects), *map(len, objects))
+    return b"".join([_MAGIC, sizes, *objects])
+
+
+def unbundle(data: bytes) -> list[bytes]:
+    """The object codes in a bundle; raises ValueError if it is damaged."""
+    if len(data) < 16 or not data.startswith(_MAGIC):
+        raise ValueError("not a bundle of object code")
+    (count,) = struct.unpack_from("<Q", data, 8)
+    start = 16 + 8 * count
+    if start > len(data):
+        raise ValueError("a bundle of object code is cut off")
+    objects = []
+    for size in struct.unpack_from(f"<{count}Q", data, 16):
+        objects.append(data[start : start + size])
+        start += size
+    if start != len(data):
+        raise ValueError(f"a bundle of object code should have {start} bytes, it has {len(data)}")
+    return objects
+
+
+# -- compilation ----------------------------------------------------------------------------------
+
+
+def _compile_all(modules: Sequence[str], target: Target) -> list[bytes]:
+    """Compile each module by itself, the longest first, on several threads."""
+    results: list[bytes] = [b""] * len(modules)
+    errors: list[BaseException] = []
+    # popped from the end; `list.pop` is atomic
+    queue = sorted(range(len(modules)), key=lambda number: len(modules[number]))
+
+    def work() -> None:
+        while queue and not errors:
+            try:
+                number = queue.pop()
+            except IndexError:
+                return
+            try:
+                results[number] = _object_code(modules[number], target)
+            except BaseException as error:
+                errors.append(error)
+
+    helpers = min(default_threads(), len(modules)) - 1
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(helpers)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def _optimised(module: str, target: Target) -> tuple[llvm.TargetMachine, llvm.ModuleRef]:
+    machine = target_machine(target)
+    head = f'target triple = "{target.triple}"\ntarget datalayout = "{machine.target_data}"\n'
+    # a context of its own: LLVM allows work on different contexts at the same time
+    context = llvm.create_context()
+    try:
+        parsed = llvm.parse_assembly(head + module, context)
+        parsed.verify()
+    except RuntimeError as error:
+        raise CompileError(f"LLVM refused the generated code: {error}") from error
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = False
+    options.loop_interleaving = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    inline = llvm.create_new_module_pass_manager()
+    inline.add_always_inliner_pass()
+    inline.add_global_dead_code_eliminate_pass()
+    inline.run(parsed, builder)
+    simplify = builder.getFunctionPassManager()
+    for function in parsed.functions:
+        if not function.is_declaration:
+            _unlocked().LLVMPY_RunNewFunctionPassManager(simplify, function, builder)
+    return machine, parsed
+
+
+def _object_code(module: str, target: Target) -> bytes:
+    machine, parsed = _optimised(module, target)
+    library = _unlocked()
+    with ffi.OutputString() as error:
+        memory = library.LLVMPY_TargetMachineEmitToMemory(machine, parsed, 1, error)
+        if not memory:
+            raise CompileError(f"LLVM could not emit the generated code: {error}")
+    try:
+        start = ffi.lib.LLVMPY_GetBufferStart(memory)
+        return ctypes.string_at(start, ffi.lib.LLVMPY_GetBufferSize(memory))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
+
+
+def target_machine(target: Target) -> llvm.TargetMachine:
+    """LLVM's code generator for a target; position-independent, small code model."""
+    initialise()
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small"
+    )
+
+
+@functools.cache
+def initialise() -> None:
+    """Make LLVM ready for this machine's architecture."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@functools.cache
+def _unlocked() -> Any:
+    """LLVM's two long-running functions, without llvmlite's lock around them.
+
+    llvmlite lets one thread at a time into LLVM, because its modules share a context unless told
+    otherwise. Ours do not, and a second handle to the same library has no lock.
+    """
+    library = ctypes.CDLL(ffi.lib._name)
+    for name in ("LLVMPY_RunNewFunctionPassManager", "LLVMPY_TargetMachineEmitToMemory"):
+        locked, free = getattr(ffi.lib, name), getattr(library, name)
+        free.argtypes, free.restype = locked.argtypes, locked.restype
+    return library

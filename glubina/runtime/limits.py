@@ -1,0 +1,127 @@
+"""What this process may use of the machine: how many cores, how much memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def default_threads() -> int:
+    """How many threads to compute with unless told otherwise: one per physical core we may use.
+
+    The environment variable `GLUBINA_THREADS` decides if it is set; else the scheduler's affinity
+    and the container's quota are obeyed. Two threads of one core share its arithmetic units, so
+    the second gains nothing here.
+    """
+    text = os.environ.get("GLUBINA_THREADS", "")
+    if text:
+        if not text.isdigit() or int(text) < 1:
+            raise ValueError(f"GLUBINA_THREADS should be a positive integer, it is {text!r}")
+        return int(text)
+    quota = cpu_quota(_cgroup_folders("cpu"))
+    cores = _cores()
+    return cores if quota >= cores else max(1, math.ceil(quota))
+
+
+def _cores() -> int:
+    """Physical cores on which the scheduler may put this process."""
+    if not hasattr(os, "sched_getaffinity"):  # macOS
+        return os.cpu_count() or 1
+    cpus = os.sched_getaffinity(0)
+    cores = set()
+    for cpu in cpus:
+        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        cores.add(_read(path) or str(cpu))
+    return len(cores)
+
+
+def cpu_quota(folders: list[Path]) -> float:
+    """Cores' worth of time that control groups allow (infinity if they do not say)."""
+    quota = math.inf
+    for folder in folders:
+        words = _read(folder / "cpu.max").split()  # version 2: "QUOTA PERIOD" or "max PERIOD"
+        if not words:
+            quota_v1, period = "cpu.cfs_quota_us", "cpu.cfs_period_us"
+            words = [_read(folder / quota_v1), _read(folder / period)]
+        if len(words) == 2 and all(w.isdigit() for w in words) and int(words[1]):
+            quota = min(quota, int(words[0]) / int(words[1]))
+    return quota
+
+
+def available_memory() -> int:
+    """Bytes that can still be allocated: what the machine has free, or less in a container."""
+    free = [_machine_memory()]
+    for folder in _cgroup_folders("memory"):
+        for limit, usage in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            bound, used = _read(folder / limit), _read(folder / usage)
+            if bound.isdigit() and used.isdigit():
+                # the page cache counts as used, but the kernel gives it up under pressure
+                cache = _field(folder / "memory.stat", ("inactive_file", "total_inactive_file"))
+                free.append(max(0, int(bound) - int(used) + cache))
+    return min(free)
+
+
+def require_memory(nbytes: int, what: str) -> None:
+    """Raise MemoryError with the numbers if `nbytes` more cannot be had."""
+    free = available_memory()
+    if nbytes > free:
+        raise MemoryError(
+            f"{what} needs {_size(nbytes)} of memory, but only {_size(free)} are available; "
+            "use a smaller mini-batch or a smaller model"
+        )
+
+
+def _size(nbytes: int) -> str:
+    value = float(nbytes)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{nbytes} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def _machine_memory() -> int:
+    available = _field(Path("/proc/meminfo"), ("MemAvailable:",))
+    if available:
+        return available << 10
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return sys.maxsize
+
+
+def _cgroup_folders(controller: str) -> list[Path]:
+    """The folders of the control groups that this process is in, from its own to the root."""
+    folders: list[Path] = []
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2
+            root = _CGROUP
+        elif controller in controllers.split(","):
+            root = _CGROUP / controllers
+        else:
+            continue
+        own = root / path.lstrip("/")
+        folders += [own, *(parent for parent in own.parents if parent.is_relative_to(root))]
+    return folders
+
+
+def _field(path: Path, names: tuple[str, ...]) -> int:
+    for line in _read(path).splitlines():
+        words = line.split()
+        if len(words) > 1 and words[0] in names and words[1].isdigit():
+            return int(words[1])
+    return 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

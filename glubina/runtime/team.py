@@ -1,0 +1,151 @@
+"""The team of threads that runs programs, and how many of them there should be."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from glubina.codegen import driver
+from glubina.codegen.target import host
+from glubina.runtime import compiler
+from glubina.runtime.buffer import Buffer
+from glubina.runtime.limits import default_threads
+from glubina.runtime.loader import Library, load
+
+# A thread without work waits so long awake, as the next step of a loop usually comes soon.
+SPIN_NANOSECONDS = 200_000
+# Pauses (about 20 ns each) in a barrier before the core is offered to others.
+BARRIER_PAUSES = 300
+
+_SYMBOLS = ("glubina_run", "glubina_work", "glubina_team_begin", "glubina_team_end")
+
+
+class Driver(NamedTuple):
+    """The native driver's functions; see `glubina.codegen.driver`."""
+
+    run: Callable[[int, int], int]
+    work: Callable[[int, int], None]
+    begin: Callable[[int], None]
+    end: Callable[[int], int]
+    library: Library
+
+
+@functools.cache
+def native_driver() -> Driver:
+    """The driver, compiled (or found in the cache) and loaded once per process."""
+    target = host()
+    code = compiler.compile_kernels({"driver": lambda: driver.driver_ir(target)}, target)
+    library = load(code, _SYMBOLS)
+    word, address = ctypes.c_int64, ctypes.c_void_p
+    types = (
+        ctypes.CFUNCTYPE(word, address, address),
+        ctypes.CFUNCTYPE(None, address, word),
+        ctypes.CFUNCTYPE(None, address),
+        ctypes.CFUNCTYPE(word, address),
+    )
+    run, work, begin, end = (t(library.addresses[s]) for t, s in zip(types, _SYMBOLS, strict=True))
+    return Driver(run, work, begin, end, library)
+
+
+class Team:
+    """Threads that wait to help whoever runs a program; the caller is always the first of them.
+
+    `address` is where the native driver finds the team, `size` how many threads it has (with the
+    caller). Threads are started when they are first needed and never end before the process; a
+    team without work sleeps. After a fork the child begins anew, with no helpers.
+    """
+
+    def __init__(self) -> None:
+        self._chosen: int | None = None
+        self._default: int | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.size = 1
+        self.address = 0
+        self._memory: Buffer | None = None
+        self._helpers: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def threads(self) -> int:
+        """How many threads a program gets unless told otherwise."""
+        if self._chosen is not None:
+            return self._chosen
+        if self._default is None:
+            self._default = default_threads()
+        return self._default
+
+    def choose(self, threads: int | None) -> None:
+        """Set how many threads programs get; None for as many as there are cores to use."""
+        if threads is not None and not 1 <= threads <= driver.MAX_THREADS:
+            raise ValueError(f"the number of threads should be at least 1, it is {threads}")
+        self._chosen = threads
+
+    def grow(self, threads: int) -> int:
+        """Start helpers until there are `threads` with the caller; returns how many there are."""
+        with self._lock:
+            while self.size < threads and not self._closed:
+                self._start(self.size)
+            return self.size
+
+    def _start(self, index: int) -> None:
+        native = native_driver()
+        if self._memory is None:
+            self._memory = memory = Buffer.zeros(driver.TEAM_BYTES)
+            words = memory.array((driver.TEAM_BYTES // 8,), "int64")
+            words[driver.TEAM_SPIN // 8] = SPIN_NANOSECONDS
+            words[driver.TEAM_PAUSES // 8] = BARRIER_PAUSES
+            native.begin(memory.address)
+            self.address = memory.address
+        helper = threading.Thread(
+            target=native.work, args=(self.address, index), name=f"glubina-{index}", daemon=True
+        )
+        helper.start()
+        self._helpers.append(helper)
+        self.size += 1
+
+    def close(self) -> None:
+        """Send the helpers home; programs run on their callers' threads from now on."""
+        with self._lock:
+            self._closed = True
+            helpers, self._helpers = self._helpers, []
+            self.size = 1
+        deadline = time.monotonic() + 1.0
+        while helpers and not native_driver().end(self.address):
+            if time.monotonic() > deadline:  # a daemon thread is still running a program
+                return
+            time.sleep(0.001)
+        for helper in helpers:
+            helper.join(1.0)
+
+    def reset_after_fork(self) -> None:
+        """In a child process: forget the parent's helpers, which are not in it."""
+        self._begin()
+
+
+TEAM = Team()
+# Before the interpreter takes its memory and code down, nobody may be running in them.
+atexit.register(TEAM.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=TEAM.reset_after_fork)
+
+
+def get_num_threads() -> int:
+    """How many threads programs run on."""
+    return TEAM.threads
+
+
+def set_num_threads(threads: int | None) -> None:
+    """Set how many threads programs run on (None: one per core that this process may use).
+
+    Results do not depend on it.
+    """
+    TEAM.choose(threads)
