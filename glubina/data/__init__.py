@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .dataset import Dataset, TensorDataset
-from .errors import DataError, DataNotFoundError, DataTypeError
-from .idx import read_idx
-from .images import DIGIT_CLASSES, FASHION_MNIST_CLASSES, digits, fashion_mnist, mnist
-from .loader import DataLoader
-from .order import epoch_order, split_order, train_test_split
-from .preprocessing import Preprocessing, Rescale, Reshape, Standardize
-from .tables import Table, load_csv, load_npy, load_npz
+from glubina.data.dataset import Dataset, TensorDataset
+from glubina.data.errors import DataError, DataNotFoundError, DataTypeError
+from glubina.data.idx import read_idx
+from glubina.data.images import DIGIT_CLASSES, FASHION_MNIST_CLASSES, digits, fashion_mnist, mnist
+from glubina.data.loader import DataLoader
+from glubina.data.order import epoch_order, split_order, train_test_split
+from glubina.data.preprocessing import Preprocessing, Rescale, Reshape, Standardize
+from glubina.data.tables import Table, load_csv, load_npy, load_npz
 
 __all__ = [
     "digits",

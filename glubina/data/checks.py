@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, DataTypeError
+from glubina.data.errors import DataError, DataTypeError
 
 ROWS = 4096  # examined at a time when the place of a bad value is sought
 

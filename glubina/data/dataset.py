@@ -7,9 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tensor import Tensor, tensor
-from .checks import as_array, require_examples
-from .errors import DataError
+from glubina.data.checks import as_array, require_examples
+from glubina.data.errors import DataError
+from glubina.tensor import Tensor, tensor
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import DataNotFoundError
+from glubina.data.errors import DataNotFoundError
 
 VARIABLE = "GLUBINA_DATA"
 
@@ -67,7 +67,7 @@ def _download(published: Published, file: str, cache: Path, tried: list[str]) ->
 
     import pooch
 
-    from ..files import FileError, require_writable
+    from glubina.files import FileError, require_writable
 
     try:
         require_writable(cache)

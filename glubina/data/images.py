@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import DamagedFileError
-from .download import Published, locate
-from .errors import DataError
-from .idx import read_idx
+from glubina.data.download import Published, locate
+from glubina.data.errors import DataError
+from glubina.data.idx import read_idx
+from glubina.files import DamagedFileError
 
 Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tensor import Tensor, tensor
-from .checks import as_array
-from .dataset import Dataset, TensorDataset
-from .errors import DataError
-from .order import Order, epoch_order, fresh_seed
+from glubina.data.checks import as_array
+from glubina.data.dataset import Dataset, TensorDataset
+from glubina.data.errors import DataError
+from glubina.data.order import Order, epoch_order, fresh_seed
+from glubina.tensor import Tensor, tensor
 
 
 class DataLoader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError
+from glubina.data.errors import DataError
 
 Order = NDArray[np.int64]
 
@@ -88,6 +88,6 @@ def train_test_split(
 
 def fresh_seed() -> int:
     """A seed drawn from the random state that `gl.manual_seed` sets."""
-    from ..tensor import random
+    from glubina.tensor import random
 
     return random.next_seed()

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import DataError
+from glubina.data.errors import DataError
 
 Config = dict[str, Any]
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import DamagedFileError, FileError
-from .errors import DataError, DataTypeError
+from glubina.data.errors import DataError, DataTypeError
+from glubina.files import DamagedFileError, FileError
 
 
 @dataclass(frozen=True)

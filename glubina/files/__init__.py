@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .atomic import open_atomic, write_bytes, write_text
-from .checksum import sha256
-from .errors import DamagedFileError, FileError
-from .folders import require_writable
-from .json_file import read_json, write_json
-from .tensors import read_tensors, write_tensors
+from glubina.files.atomic import open_atomic, write_bytes, write_text
+from glubina.files.checksum import sha256
+from glubina.files.errors import DamagedFileError, FileError
+from glubina.files.folders import require_writable
+from glubina.files.json_file import read_json, write_json
+from glubina.files.tensors import read_tensors, write_tensors
 
 __all__ = [
     "FileError",

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import FileError, reason
+from glubina.files.errors import FileError, reason
 
 
 @contextmanager

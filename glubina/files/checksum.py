@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from .errors import FileError, reason
+from glubina.files.errors import FileError, reason
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from .errors import FileError, reason
+from glubina.files.errors import FileError, reason
 
 
 def require_writable(folder: str | os.PathLike[str]) -> Path:

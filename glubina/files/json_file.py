@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .atomic import write_text
-from .errors import DamagedFileError, FileError, reason
+from glubina.files.atomic import write_text
+from glubina.files.errors import DamagedFileError, FileError, reason
 
 LARGEST = 64 * 2**20  # bytes; a model's description is a few kilobytes
 DEEPEST = 64  # brackets within brackets

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as decode
 from safetensors.numpy import save as encode
 
-from .atomic import write_bytes
-from .errors import DamagedFileError, FileError, reason
+from glubina.files.atomic import write_bytes
+from glubina.files.errors import DamagedFileError, FileError, reason
 
 
 def write_tensors(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .classification import Report, accuracy, classification_report, confusion_matrix
-from .regression import mean_absolute_error, mean_squared_error
-from .running import Metric, MetricFunction, resolve
+from glubina.metrics.classification import Report, accuracy, classification_report, confusion_matrix
+from glubina.metrics.regression import mean_absolute_error, mean_squared_error
+from glubina.metrics.running import Metric, MetricFunction, resolve
 
 __all__ = [
     "accuracy",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..tensor import Tensor
+from glubina.tensor import Tensor
 
 # (outputs, targets) of a mini-batch -> the metric's sum over it (a rank-0 tensor) and the number
 # of things summed. The sums stay in the program; a metric over many batches is sum / count.

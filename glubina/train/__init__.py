@@ -1,0 +1,37 @@
+"""Training: the fit loop with its compiled step, history, callbacks, plots and run folders."""
+
+from __future__ import annotations
+
+from glubina.train.callbacks import (
+    Callback,
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    FunctionCallback,
+    Session,
+)
+from glubina.train.history import History
+from glubina.train.plots import MissingExtraError, plot_confusion, plot_history
+from glubina.train.progress import ProgressBar
+from glubina.train.run_folder import ModelFile, RunFolder
+from glubina.train.summary import LayerRow, render_summary
+from glubina.train.trainer import Trainer
+
+__all__ = [
+    "Trainer",
+    "History",
+    "Callback",
+    "FunctionCallback",
+    "EarlyStopping",
+    "CSVLogger",
+    "Checkpoint",
+    "ProgressBar",
+    "Session",
+    "plot_history",
+    "plot_confusion",
+    "MissingExtraError",
+    "LayerRow",
+    "render_summary",
+    "RunFolder",
+    "ModelFile",
+]

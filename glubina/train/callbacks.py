@@ -1,0 +1,245 @@
+"""Callbacks: what happens between the steps of training, by subclass or by plain function."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from glubina.files import write_tensors, write_text
+from glubina.train.history import History, Logs, rises
+from glubina.train.protocol import Model, Optimizer
+
+
+@dataclass
+class Session:
+    """One call of `fit` as callbacks see it.
+
+    examples: in an epoch. steps: in an epoch. figures: the names that an epoch's logs will have.
+    unit: what an example is ("images" or "examples"). Numbers of epochs and steps count from 1.
+    """
+
+    model: Model
+    optimizer: Optimizer
+    history: History
+    epochs: int
+    steps: int
+    examples: int
+    batch_size: int
+    figures: tuple[str, ...]
+    unit: str = "examples"
+    stopped: str = field(default="", init=False)
+
+    def stop(self, reason: str = "a callback stopped it") -> None:
+        """End training after this epoch (from `on_step_end`: after this step)."""
+        self.stopped = self.stopped or reason
+
+
+class Callback:
+    """Base class of callbacks: override what is wanted. `self.session` is the running `fit`.
+
+    Logs map names to numbers: running means over the epoch so far in `on_step_end` and
+    `on_progress`, final figures in `on_epoch_end`. Callbacks never change the training program.
+    """
+
+    session: Session
+
+    def on_train_begin(self) -> None:
+        """Training begins; `self.session` is set."""
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """An epoch begins (the first is 1)."""
+
+    def on_step_end(self, step: int, logs: Logs) -> None:
+        """A step of the epoch has ended (the first is 1).
+
+        Overriding this makes training return to Python after every step, which costs time in
+        small networks; `on_progress` does not.
+        """
+
+    def on_progress(self, step: int, logs: Logs) -> None:
+        """About every 50 ms: this many steps of the epoch are done."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """An epoch has ended, validation included."""
+
+    def on_train_end(self) -> None:
+        """Training has ended: as planned, early, or by an error or an interrupt."""
+
+
+class FunctionCallback(Callback):
+    """A plain `function(epoch, logs)`, called at the end of every epoch."""
+
+    def __init__(self, function: Callable[[int, Logs], Any]) -> None:
+        self.function = function
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Call the function."""
+        self.function(epoch, logs)
+
+
+def as_callbacks(
+    callbacks: Callback | Callable[[int, Logs], Any] | Iterable[Any] | None,
+) -> list[Callback]:
+    """A list of callbacks from one, several, or plain functions."""
+    if callbacks is None:
+        return []
+    several = callbacks if isinstance(callbacks, Iterable) else [callbacks]
+    made: list[Callback] = []
+    for callback in several:
+        if isinstance(callback, Callback):
+            made.append(callback)
+        elif callable(callback) and not isinstance(callback, type):
+            made.append(FunctionCallback(callback))
+        else:
+            raise TypeError(
+                "a callback is an instance of Callback or a function of (epoch, logs), "
+                f"got {callback!r}"
+            )
+    return made
+
+
+class EarlyStopping(Callback):
+    """Stop when a figure has not become better for `patience` epochs.
+
+    monitor: the figure's name. min_delta: a change up to this is none. mode: "min", "max", or
+    "auto" (by the name: accuracies rise, losses fall). restore_best_weights: give the model, when
+    training ends, the weights of its best epoch (buffers included). NaN is never better.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 0,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best_weights: bool = True,
+    ) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
+        if patience < 0 or min_delta < 0:
+            raise ValueError("patience and min_delta must not be negative")
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.rising = rises(monitor) if mode == "auto" else mode == "max"
+        self.restore_best_weights = restore_best_weights
+        self.best: float | None = None
+        self.best_epoch = 0
+        self._waited = 0
+        self._weights: dict[str, Any] | None = None
+
+    def on_train_begin(self) -> None:
+        """Forget an earlier training; refuse a figure that there will not be."""
+        require_figure(self.monitor, self.session, "EarlyStopping")
+        self.best, self.best_epoch, self._waited, self._weights = None, 0, 0, None
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Compare with the best so far."""
+        value = logs[self.monitor]
+        if self._better(value):
+            self.best, self.best_epoch, self._waited = value, epoch, 0
+            if self.restore_best_weights:
+                self._weights = copy_weights(self.session.model)
+            return
+        self._waited += 1
+        if self._waited >= max(self.patience, 1):
+            best = "never a number" if self.best is None else f"{self.best:.4g}"
+            self.session.stop(
+                f"{self.monitor} did not become better in {self._waited} epochs "
+                f"(best: {best}, epoch {self.best_epoch})"
+            )
+
+    def on_train_end(self) -> None:
+        """Restore the best weights."""
+        if self._weights is not None:
+            self.session.model.load_state_dict(self._weights)
+            self._weights = None
+
+    def _better(self, value: float) -> bool:
+        if value != value:  # NaN
+            return False
+        if self.best is None:
+            return True
+        gain = value - self.best if self.rising else self.best - value
+        return gain > self.min_delta
+
+
+class CSVLogger(Callback):
+    """Write the figures of every epoch to a CSV file, which is whole at every moment.
+
+    Short epochs are gathered for up to `every` seconds, so that logging never holds training up.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: float = 1.0) -> None:
+        self.path = Path(path)
+        self.every = every
+        self._figures = History()
+        self._written = -float("inf")
+
+    def on_train_begin(self) -> None:
+        """Begin a new file; a folder that cannot be written is found here."""
+        self._figures = History()
+        write_text(self.path, "")
+        self._written = -float("inf")
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Add a line."""
+        self._figures.append(epoch, logs)
+        if time.monotonic() - self._written >= self.every:
+            self._write()
+
+    def on_train_end(self) -> None:
+        """Write the lines that are not yet written."""
+        self._write()
+
+    def _write(self) -> None:
+        self._figures.save(self.path)
+        self._written = time.monotonic()
+
+
+class Checkpoint(Callback):
+    """Keep the model's weights in a safetensors file: of the best epoch, or of the last one.
+
+    With `monitor` the file is written whenever the figure has become better; without it after
+    every epoch. It is replaced atomically, so it is whole even if the power fails.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], monitor: str | None = None) -> None:
+        self.path = Path(path)
+        self.monitor = monitor
+        self._best: float | None = None
+
+    def on_train_begin(self) -> None:
+        """Refuse a figure that there will not be."""
+        self._best = None
+        if self.monitor is not None:
+            require_figure(self.monitor, self.session, "Checkpoint")
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Write the weights if they are wanted."""
+        if self.monitor is not None:
+            value = logs[self.monitor]
+            sign = 1 if rises(self.monitor) else -1
+            if value != value or (self._best is not None and sign * (value - self._best) <= 0):
+                return
+            self._best = value
+        write_tensors(self.path, copy_weights(self.session.model), {"epoch": str(epoch)})
+
+
+def copy_weights(model: Model) -> dict[str, Any]:
+    """The model's parameters and buffers as NumPy arrays of their own."""
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def require_figure(name: str, session: Session, who: str) -> None:
+    """Refuse a figure that the logs will not have, before training rather than after an epoch."""
+    if name not in session.figures:
+        hint = " (val_ figures need validation data)" if name.startswith("val_") else ""
+        raise ValueError(
+            f"{who} monitors {name!r}{hint}; the figures of this training are "
+            f"{', '.join(session.figures)}"
+        )

@@ -1,0 +1,103 @@
+"""Pictures of a training: its curves with the best epoch marked, and the confusion matrix.
+
+matplotlib is imported here alone; without it `MissingExtraError` says how to get it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glubina.files import open_atomic
+from glubina.train.history import History
+
+LARGEST_LABELLED = 20  # classes; a larger confusion matrix is drawn without numbers
+TRAINING, VALIDATION, BEST = "#1f5fa8", "#d9822b", "#8a8a8a"
+
+
+class MissingExtraError(ImportError):
+    """A library that only this function needs is not installed; the message says how to get it."""
+
+
+def plot_history(history: History, path: str | os.PathLike[str]) -> None:
+    """Draw the loss and every metric over the epochs as a PNG, training and validation together.
+
+    The epoch with the best validation loss (or loss) is marked. Raises MissingExtraError without
+    matplotlib.
+    """
+    names = [name for name in history.names if not name.startswith("val_") and name != "seconds"]
+    figure = _figure(max(len(names), 1) * 5.2, 4.0)
+    best = history.best_epoch() if len(history) else None
+    for place, name in enumerate(names, 1):
+        axes = figure.add_subplot(1, len(names), place)
+        marker = "o" if len(history) < 3 else None
+        axes.plot(history.epoch, history[name], color=TRAINING, marker=marker, label="training")
+        validated = f"val_{name}" in history
+        if validated:
+            values = history[f"val_{name}"]
+            axes.plot(history.epoch, values, color=VALIDATION, marker=marker, label="validation")
+        if best is not None:
+            value = history[f"val_{name}" if validated else name][history.epoch.index(best)]
+            axes.axvline(best, color=BEST, linestyle=":", linewidth=1)
+            axes.plot([best], [value], "o", color=BEST, label=f"best epoch {best}: {value:.4f}")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_confusion(
+    matrix: NDArray[np.int64], path: str | os.PathLike[str], names: Sequence[str] | None = None
+) -> None:
+    """Draw a confusion matrix as a PNG: rows are true classes, columns predicted ones.
+
+    The colour is the share of the row, the number the count. Raises MissingExtraError without
+    matplotlib.
+    """
+    count = len(matrix)
+    labels = list(names) if names is not None else [str(label) for label in range(count)]
+    side = min(max(4.5, 0.55 * count + 2), 14)
+    figure = _figure(side + 0.8, side)
+    axes = figure.add_subplot(1, 1, 1)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.04, label="share of the true class")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if count <= LARGEST_LABELLED:
+        axes.set_xticks(range(count), labels, rotation=45 if max(map(len, labels)) > 2 else 0)
+        axes.set_yticks(range(count), labels)
+        for true in range(count):
+            for predicted in range(count):
+                axes.text(
+                    predicted,
+                    true,
+                    str(matrix[true, predicted]),
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if shares[true, predicted] > 0.5 else "black",
+                )
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Any:
+    """An empty figure that belongs to no window and to no global state."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            "the pictures need matplotlib, which is not installed: pip install 'glubina[plots]'"
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Any, path: str | os.PathLike[str]) -> None:
+    with open_atomic(path) as stream:
+        figure.savefig(stream, format="png", dpi=120)

@@ -1,0 +1,165 @@
+"""The compiled programs of training: the whole step, the evaluation step, and the forward pass.
+
+A step is one function over state tensors: the data set, the order of the examples, the position
+in it, the parameters, the optimizer's moments and the sums of the metrics. `gl.compile` makes it
+one native call that gathers its mini-batch, runs forward and backward, updates and adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import glubina.tensor as gl
+from glubina.metrics import Metric
+from glubina.tensor import Tensor
+from glubina.train.inputs import Examples
+from glubina.train.protocol import Loss, Model, Optimizer
+
+
+class Sums:
+    """Running sums of the loss and the metrics: totals in the program, counts beside it."""
+
+    def __init__(self, loss: Loss, metrics: Sequence[Metric]) -> None:
+        self.names = ("loss", *(metric.name for metric in metrics))
+        self._loss = loss
+        self._metrics = tuple(metrics)
+        self._totals = gl.zeros((len(self.names),), dtype=np.float64)
+        self._counts = np.zeros(len(self.names), np.int64)
+
+    def add(self, loss: Tensor, outputs: Any, targets: Tensor) -> NDArray[np.int64]:
+        """Add a mini-batch in the program; the counts it adds are returned, for `count`."""
+        rows = targets.shape[0]
+        summed = getattr(self._loss, "reduction", "mean") == "sum"
+        parts, counts = [loss.detach() if summed else loss.detach() * rows], [rows]
+        for metric in self._metrics:
+            total, count = metric.total(outputs.detach(), targets)
+            parts.append(total)
+            counts.append(count)
+        added = gl.stack([gl.astype(part, np.float64) for part in parts])
+        self._totals.copy_(self._totals + added)
+        return np.array(counts, np.int64)
+
+    def count(self, counts: NDArray[np.int64], steps: int) -> None:
+        """Count what that many steps have added."""
+        self._counts += counts * steps
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._totals.zero_()
+        self._counts[:] = 0
+
+    def read(self) -> dict[str, float]:
+        """The means so far."""
+        means = self._totals.numpy() / np.maximum(self._counts, 1)
+        return {name: float(mean) for name, mean in zip(self.names, means)}
+
+
+class Steps:
+    """Steps over examples in memory, in an order that may change from epoch to epoch.
+
+    `work(x, y)` is what a step does with its mini-batch; it returns the counts for the sums. The
+    gathering of the mini-batch is part of the compiled program.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Tensor, Tensor], NDArray[np.int64]],
+        sums: Sums,
+        examples: Examples,
+        dtype: np.dtype[Any],
+    ) -> None:
+        self._work = work
+        self._sums = sums
+        self._dtype = dtype
+        self._x, self._y = gl.tensor(examples.x), gl.tensor(examples.y)
+        self._order = gl.arange(len(examples), dtype=np.int64)
+        self._position = gl.zeros((), dtype=np.int64)
+        self._programs: dict[int, Callable[[], None]] = {}
+        self._counts: dict[int, NDArray[np.int64]] = {}
+
+    def begin(self, order: NDArray[np.int64] | None = None) -> None:
+        """Begin an epoch in this order (in the last one if none is given)."""
+        if order is not None:
+            self._order.copy_(gl.tensor(order))
+        self._position.zero_()
+        self._sums.reset()
+
+    def run(self, steps: int, size: int) -> None:
+        """Run the next `steps` mini-batches of `size` examples."""
+        program = self._programs.get(size)
+        if program is None:
+            program = self._programs[size] = gl.compile(lambda: self._step(size))
+        for _ in range(steps):  # the native loop's place
+            program()
+        self._sums.count(self._counts[size], steps)
+
+    def _step(self, size: int) -> None:
+        rows = gl.take(self._order, self._position + gl.arange(size, dtype=np.int64), axis=0)
+        x = as_input(gl.take(self._x, rows, axis=0), self._dtype)
+        self._counts[size] = self._work(x, gl.take(self._y, rows, axis=0))
+        self._position.copy_(self._position + size)
+
+
+class Stream:
+    """Steps over mini-batches that come one by one from outside; `prepare` checks each."""
+
+    def __init__(
+        self,
+        work: Callable[[Tensor, Tensor], NDArray[np.int64]],
+        sums: Sums,
+        dtype: np.dtype[Any],
+        prepare: Callable[[Any], Examples],
+    ) -> None:
+        self._work = work
+        self._sums = sums
+        self._dtype = dtype
+        self._prepare = prepare
+        self._counts: dict[tuple[int, ...], NDArray[np.int64]] = {}
+        self._program = gl.compile(self._step)
+
+    def run(self, batch: Any) -> None:
+        """Check one mini-batch and run it."""
+        made = self._prepare(batch)
+        self._program(gl.tensor(made.x), gl.tensor(made.y))
+        self._sums.count(self._counts[made.x.shape], 1)
+
+    def _step(self, x: Tensor, y: Tensor) -> None:
+        self._counts[tuple(x.shape)] = self._work(as_input(x, self._dtype), y)
+
+
+def training(
+    model: Model, optimizer: Optimizer, loss: Loss, sums: Sums
+) -> Callable[[Tensor, Tensor], NDArray[np.int64]]:
+    """What a training step does: forward, backward, update, sums."""
+
+    def work(x: Tensor, y: Tensor) -> NDArray[np.int64]:
+        optimizer.zero_grad()
+        outputs = model(x)
+        value = loss(outputs, y)
+        value.backward()
+        optimizer.step()
+        return sums.add(value, outputs, y)
+
+    return work
+
+
+def evaluation(
+    model: Model, loss: Loss, sums: Sums
+) -> Callable[[Tensor, Tensor], NDArray[np.int64]]:
+    """What an evaluation step does: forward and sums."""
+
+    def work(x: Tensor, y: Tensor) -> NDArray[np.int64]:
+        with gl.no_grad():
+            outputs = model(x)
+            return sums.add(loss(outputs, y), outputs, y)
+
+    return work
+
+
+def as_input(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    """Bytes (images) become the model's dtype inside the program; they are kept small outside."""
+    return gl.astype(x, dtype) if x.dtype == np.uint8 else x

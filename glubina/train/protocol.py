@@ -1,0 +1,56 @@
+"""What training needs of a model, a loss and an optimizer: it knows them by this only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from glubina.tensor import Tensor
+
+
+class Model(Protocol):
+    """A network: callable on a mini-batch, with parameters, two behaviours and a state."""
+
+    training: bool
+
+    def __call__(self, x: Any, /) -> Any:
+        """The outputs for a mini-batch of inputs."""
+
+    def parameters(self) -> Iterable[Tensor]:
+        """The tensors that are trained."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Behave as in training, or as in use."""
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Parameters and buffers by name."""
+
+    def load_state_dict(self, values: Any, /) -> Any:
+        """Take the values of parameters and buffers by name."""
+
+
+class Loss(Protocol):
+    """A loss: a rank-0 tensor from a mini-batch's outputs and targets.
+
+    Two optional attributes tell training about it: `reduction` ("mean" unless it says "sum"), and
+    `class_labels`, true where targets are class numbers and outputs are logits, so that labels
+    can be checked beforehand and `predict` applies the softmax.
+    """
+
+    def __call__(self, outputs: Any, targets: Any, /) -> Tensor:
+        """The loss."""
+
+
+class Optimizer(Protocol):
+    """An update rule over the parameters that it was made with."""
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+
+    def step(self) -> None:
+        """Update the parameters from their gradients."""
+
+
+def takes_labels(loss: Any) -> bool:
+    """Whether the loss compares logits with class numbers."""
+    return bool(getattr(loss, "class_labels", False))

@@ -1,0 +1,266 @@
+"""Trainer: a model with its optimizer, loss and metrics, and Keras's verbs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import glubina.tensor as gl
+from glubina.data import DataError, DataLoader
+from glubina.data.order import fresh_seed
+from glubina.metrics import Metric, MetricFunction, resolve
+from glubina.tensor import Tensor
+from glubina.train.callbacks import Callback, Session, as_callbacks
+from glubina.train.fit import Run, run_epochs
+from glubina.train.history import History
+from glubina.train.inputs import (
+    Batches,
+    Examples,
+    batches,
+    examples_of,
+    fit_targets,
+    inputs_of,
+    model_dtype,
+    pair,
+    split,
+)
+from glubina.train.programs import Steps, Stream, Sums, as_input, evaluation, training
+from glubina.train.progress import ProgressBar
+from glubina.train.protocol import Loss, Model, Optimizer, takes_labels
+
+PREDICT_BATCH = 256
+
+Data = Any  # array, tensor, list, pair of them, TensorDataset, data set of one's own, DataLoader
+
+
+class Trainer:
+    """A model together with how it is trained.
+
+    model: anything that fulfils `protocol.Model`. optimizer: an optimizer over the model's
+    parameters, or a function that makes one from them (called when training first begins, when
+    layers that take their sizes from the data have them). loss: a function of (outputs, targets).
+    metrics: names ("accuracy", "mse", "mae"), `Metric`s or functions (see `glubina.metrics`).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Optimizer | Callable[[list[Tensor]], Optimizer] | None = None,
+        loss: Loss | None = None,
+        metrics: Sequence[str | Metric | MetricFunction] = (),
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.metrics = tuple(resolve(metric) for metric in metrics)
+        self._optimizer = optimizer
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer; made from the model's parameters when it is first asked for."""
+        if self._optimizer is None:
+            raise ValueError("no optimizer was given: training needs one")
+        if not hasattr(self._optimizer, "step"):
+            self._optimizer = self._optimizer(list(self.model.parameters()))
+        return self._optimizer
+
+    def fit(
+        self,
+        x: Data,
+        y: Any = None,
+        batch_size: int = 32,
+        epochs: int = 1,
+        validation_data: Data = None,
+        validation_split: float = 0.0,
+        callbacks: Callback | Callable[..., Any] | Iterable[Any] | None = None,
+        shuffle: bool = True,
+        seed: int | None = None,
+        verbose: int = 1,
+    ) -> History:
+        """Train for a number of epochs and return the figures of each.
+
+        x, y: arrays, tensors or lists with the examples along the first axis; or x alone: a pair
+        (x, y), a TensorDataset, a data set whose examples are pairs, or a DataLoader (which keeps
+        its own batch size, order and seed). validation_data: the same forms; evaluated after every
+        epoch. validation_split: a share of the examples, chosen by the seed, to validate with
+        instead. callbacks: instances of Callback or functions of (epoch, logs). shuffle: a new
+        order every epoch, by the seed (by default drawn from the state of `gl.manual_seed`).
+        verbose: 0 silent, 1 a progress bar and a line per epoch, 2 lines only.
+
+        Raises DataError (a ValueError) for data that cannot be used, before anything is changed.
+        """
+        loss = self._loss()
+        if epochs < 1:
+            raise ValueError(f"epochs must be at least 1, got {epochs}")
+        if validation_split and validation_data is not None:
+            raise ValueError("give validation_data or validation_split, not both")
+        called = as_callbacks(callbacks)
+        dtype = model_dtype(self.model.parameters())
+        source = batches(x, y, batch_size, dtype)
+        held = None
+        if validation_data is not None:
+            size = max(batch_size, PREDICT_BATCH)
+            held = batches(validation_data, None, size, dtype, "validation ")
+        seed = fresh_seed() if seed is None else seed
+        if validation_split:
+            source, held = _split(source, validation_split, seed)
+        if shuffle and source.loader is not None and not isinstance(x, DataLoader):
+            source.loader.shuffle, source.loader.seed = True, seed
+        outputs = self._outputs(source, dtype)
+        source = self._with_targets(source, outputs, dtype, "y")
+        if held is not None:
+            held = self._with_targets(held, self._outputs(held, dtype), dtype, "validation y")
+        optimizer = self.optimizer
+        sums = Sums(loss, self.metrics)
+        run = self._run(
+            source, sums, training(self.model, optimizer, loss, sums), dtype, outputs, seed, shuffle
+        )
+        validate = None if held is None else self._validation(held, dtype)
+        session = Session(
+            self.model,
+            optimizer,
+            History(),
+            epochs=epochs,
+            steps=source.steps,
+            examples=source.count,
+            batch_size=source.batch_size,
+            figures=(*sums.names, *(f"val_{name}" for name in sums.names if held is not None)),
+            unit=source.unit,
+        )
+        if verbose:
+            called.append(ProgressBar(bar=verbose == 1))
+        run_epochs(session, run, validate, called)
+        return session.history
+
+    def evaluate(self, x: Data, y: Any = None, batch_size: int = PREDICT_BATCH) -> dict[str, float]:
+        """The loss and the metrics over data, given as to `fit`."""
+        dtype = model_dtype(self.model.parameters())
+        source = batches(x, y, batch_size, dtype)
+        source = self._with_targets(source, self._outputs(source, dtype), dtype, "y")
+        return self._validation(source, dtype, "")()
+
+    def predict(self, x: Any, batch_size: int = PREDICT_BATCH) -> NDArray[Any]:
+        """The model's outputs for inputs (examples along the first axis), as a NumPy array.
+
+        Where the loss takes class labels, the outputs are logits, and the softmax of them is
+        returned: probabilities that sum to 1 along the last axis.
+        """
+        outputs = self.outputs(x, batch_size)
+        return softmax(outputs) if takes_labels(self.loss) else outputs
+
+    def outputs(self, x: Any, batch_size: int = PREDICT_BATCH) -> NDArray[Any]:
+        """The model's raw outputs (logits) for inputs, as a NumPy array."""
+        if batch_size < 1:
+            raise DataError(f"batch_size must be at least 1, got {batch_size}")
+        dtype = model_dtype(self.model.parameters())
+        inputs = inputs_of(x, dtype)
+        with in_use(self.model):
+            program = gl.compile(lambda batch: self.model(as_input(batch, dtype)))
+            parts = [
+                program(gl.tensor(inputs[start : start + batch_size])).numpy()
+                for start in range(0, len(inputs), batch_size)
+            ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _loss(self) -> Loss:
+        if self.loss is None:
+            raise ValueError("no loss was given: training and evaluation need one")
+        return self.loss
+
+    def _outputs(self, source: Batches, dtype: np.dtype[Any]) -> Tensor:
+        """The model's outputs for one example, not computed: their shape is what is asked.
+
+        Layers that take their sizes from the data take them here, and a shape that does not fit
+        is refused here, by the layer.
+        """
+        if source.examples is not None:
+            first = source.examples.x[:1]
+        else:
+            assert source.loader is not None
+            first = inputs_of(pair(source.loader.dataset[0])[0], dtype, "an example's x")[None]
+        with in_use(self.model):
+            outputs: Tensor = self.model(as_input(gl.tensor(first), dtype))
+        return outputs
+
+    def _with_targets(
+        self, source: Batches, outputs: Tensor, dtype: np.dtype[Any], name: str
+    ) -> Batches:
+        if source.examples is None:
+            return source
+        y = fit_targets(source.examples.y, outputs, takes_labels(self.loss), dtype, name)
+        return replace(source, examples=Examples(source.examples.x, y))
+
+    def _run(
+        self,
+        source: Batches,
+        sums: Sums,
+        work: Callable[[Tensor, Tensor], NDArray[np.int64]],
+        dtype: np.dtype[Any],
+        outputs: Tensor,
+        seed: int = 0,
+        shuffle: bool = False,
+    ) -> Run:
+        if source.examples is not None:
+            steps = Steps(work, sums, source.examples, dtype)
+            return Run(source, sums, steps=steps, seed=seed if shuffle else None)
+
+        def prepare(batch: Any) -> Examples:
+            made = examples_of(*pair(batch), dtype)
+            labels = takes_labels(self.loss)
+            return Examples(made.x, fit_targets(made.y, outputs, labels, dtype, "y"))
+
+        return Run(source, sums, stream=Stream(work, sums, dtype, prepare))
+
+    def _validation(
+        self, source: Batches, dtype: np.dtype[Any], prefix: str = "val_"
+    ) -> Callable[[], dict[str, float]]:
+        """A function that evaluates over the source; its program is made once."""
+        loss = self._loss()
+        sums = Sums(loss, self.metrics)
+        outputs = self._outputs(source, dtype)
+        # The order of the examples does not matter here, so a loader's own is not asked for.
+        if source.examples is not None:
+            source = replace(source, loader=None, drop_last=False)
+        run = self._run(source, sums, evaluation(self.model, loss, sums), dtype, outputs)
+
+        def validate() -> dict[str, float]:
+            with in_use(self.model):
+                run.epoch(0, lambda step: False, False)
+            return {f"{prefix}{name}": value for name, value in sums.read().items()}
+
+        return validate
+
+
+@contextmanager
+def in_use(model: Model) -> Any:
+    """The model behaves as in use (dropout off), without derivatives, and then as before."""
+    before = model.training
+    model.train(False)
+    try:
+        with gl.no_grad():
+            yield
+    finally:
+        model.train(before)
+
+
+def _split(source: Batches, share: float, seed: int) -> tuple[Batches, Batches]:
+    """The source without the share of its examples that is held back, and that share."""
+    if source.examples is None or source.loader is not None:
+        raise DataError(
+            "validation_split needs examples in memory; give validation_data beside a loader"
+        )
+    kept, held = split(source.examples, share, seed)
+    size = max(source.batch_size, PREDICT_BATCH)
+    return replace(source, examples=kept), Batches(size, held)
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    """exp(z) / Σ exp(z) along the last axis, shifted by the maximum so that nothing overflows."""
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return raised / raised.sum(axis=-1, keepdims=True)
