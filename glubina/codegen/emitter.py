@@ -239,6 +239,12 @@ class Function:
         text = f"call {returns} @{name}({', '.join(str(o) for o in operands)})"
         return self.emit(returns, text)
 
+    def any(self, mask: Value) -> Value:
+        """Whether a condition holds in some lane (i1)."""
+        if mask.type[0] != "<":
+            return mask
+        return self.call(f"llvm.vector.reduce.or.{_mangle(mask.type)}", "i1", mask)
+
     def splat(self, a: Value, lanes: int) -> Value:
         """The scalar repeated in every lane."""
         if lanes == 1:
