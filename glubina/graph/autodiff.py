@@ -11,7 +11,7 @@ from glubina.graph.ops.marker import GRADIENT
 
 
 def gradients(output: Node, wrt: Sequence[Node], seed: Node | None = None) -> list[Node]:
-    """d output / d each of `wrt`: the sum over all paths of the products of local derivatives.
+    """∂ output / ∂ each of `wrt`: the sum over all paths of the products of local derivatives.
 
     `seed` is the gradient of the output itself (ones if not given). A node that the output does
     not depend on has the gradient zero.

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glubina.graph.errors import ShapeError
+
 Array = NDArray[Any]
 DType = np.dtype[Any]
 Shape = tuple[int, ...]
@@ -77,12 +79,21 @@ def make(op: Primitive, sources: tuple[Node, ...], attributes: Any = ()) -> Node
     node = _known.get(key)
     if node is None:
         shape, dtype = op.infer(sources, attributes)
+        check_extents(op.name, shape)
         node = new(op, sources, attributes, shape, dtype)
         _known[key] = node
     return node
 
 
-def new(op: Primitive, sources: tuple[Node, ...], attributes: Any, shape: Shape, dtype: DType) -> Node:
+def check_extents(name: str, shape: Shape) -> None:
+    """ShapeError if an extent is negative."""
+    if min(shape, default=0) < 0:
+        raise ShapeError(f"{name}: a negative extent in {shape}")
+
+
+def new(
+    op: Primitive, sources: tuple[Node, ...], attributes: Any, shape: Shape, dtype: DType
+) -> Node:
     """A node of its own, never shared (leaves have an identity)."""
     node = object.__new__(Node)
     node.op = op
@@ -109,7 +120,9 @@ def topological(outputs: Iterable[Node]) -> list[Node]:
     return order
 
 
-def rebuild(outputs: Sequence[Node], change: Callable[[Node, tuple[Node, ...]], Node]) -> list[Node]:
+def rebuild(
+    outputs: Sequence[Node], change: Callable[[Node, tuple[Node, ...]], Node]
+) -> list[Node]:
     """The outputs with every node replaced by `change(node, its new sources)`."""
     table: dict[Node, Node] = {}
     for node in topological(outputs):

@@ -35,11 +35,11 @@ def philox(
 ) -> tuple[NDArray[np.uint64], ...]:
     """The four output words of Philox4x32-10 (32-bit words, each held in a uint64)."""
     a, b, c, d = counter
-    k, l = key
+    k, m = key
     for _ in range(ROUNDS):
         p, q = a * np.uint64(MULTIPLIERS[0]), c * np.uint64(MULTIPLIERS[1])
-        a, b, c, d = (q >> _HALF) ^ b ^ k, q & _LOW, (p >> _HALF) ^ d ^ l, p & _LOW
-        k, l = (k + np.uint64(WEYL[0])) & _LOW, (l + np.uint64(WEYL[1])) & _LOW
+        a, b, c, d = (q >> _HALF) ^ b ^ k, q & _LOW, (p >> _HALF) ^ d ^ m, p & _LOW
+        k, m = (k + np.uint64(WEYL[0])) & _LOW, (m + np.uint64(WEYL[1])) & _LOW
     return a, b, c, d
 
 

@@ -1,6 +1,8 @@
-"""Rewrites a graph to an equal one that is cheaper. Every rule keeps the bits.
+"""Rewrites a graph to an equal one that is cheaper.
 
-Exceptions are none: `x + 0` stays (it turns -0 into 0), `x * 0` stays (NaN and infinity).
+Rules keep the bits: `x + 0` stays (it turns -0 into 0), `x * 0` stays (NaN and infinity). Only
+the order in which a sum or a matrix product adds up may change (a sum of a sum becomes one sum,
+a transposed product the product of the transposes), and the sign and payload of a NaN.
 """
 
 from __future__ import annotations
@@ -36,13 +38,15 @@ def _apply(node: Node) -> Node:
 
 
 def _fold(node: Node) -> Node:
-    """Work out element-wise operations on constants now."""
-    if node.op.family != "elementwise" or node.shape != ():
+    """Work out element-wise operations on constants, also broadcast ones, now."""
+    if node.op.family != "elementwise":
         return node
-    if any(s.op.name != "constant" for s in node.sources):
+    scalars = [s.sources[0] if s.op.name == "broadcast" else s for s in node.sources]
+    if any(s.op.name != "constant" for s in scalars):
         return node
-    values = [s.op.numpy(s.attributes) for s in node.sources]
-    return ops.constant(node.op.numpy(node.attributes, *values), node.dtype)
+    values = [s.op.numpy(s.attributes) for s in scalars]
+    value = ops.constant(node.op.numpy(node.attributes, *values), node.dtype)
+    return ops.broadcast(value, node.shape)
 
 
 def scalar_value(node: Node) -> float | None:
@@ -191,7 +195,6 @@ _RULES: dict[str, Rule] = {
     "detach": _detach,
     "cast": _cast,
 }
-_RULES |= {
-    name: _elementwise_of_reshape
-    for name in ("relu", "tanh", "sigmoid", "exp", "erf", "sqrt", "absolute", "sign")
-}
+_RULES |= dict.fromkeys(
+    ("relu", "tanh", "sigmoid", "exp", "erf", "sqrt", "absolute", "sign"), _elementwise_of_reshape
+)

@@ -30,7 +30,10 @@ def verify(outputs: Sequence[Node]) -> None:
 
 
 def _check(node: Node) -> None:
-    if not isinstance(node.dtype, np.dtype) or not all(type(n) is int for n in node.shape):
+    shape_: object = node.shape
+    dtype_: object = node.dtype
+    plain = isinstance(shape_, tuple) and all(type(n) is int for n in shape_)
+    if not plain or not isinstance(dtype_, np.dtype):
         raise GraphError(f"{node.op.name}: shape {node.shape!r}, dtype {node.dtype!r}")
     if min(node.shape, default=0) < 0:
         raise GraphError(f"{node.op.name}: a negative extent in {node.shape}")

@@ -95,6 +95,16 @@ def _check_geometry(name: str, x: Node, a: ConvAttributes) -> None:
         raise ShapeError(f"{name}: stride, dilation and groups must be at least 1, got {a}")
 
 
+def _check_extents(name: str, spatial: Shape, window: Shape, a: ConvAttributes) -> Shape:
+    """The output's extents; ShapeError if the window does not fit."""
+    if len(window) != len(spatial) or min(window) < 1:
+        raise ShapeError(f"{name}: the window {window} over an input {spatial}")
+    extents = output_extents(spatial, window, a)
+    if min(extents) < 1:
+        raise ShapeError(f"{name}: the window {window} is larger than the padded input {spatial}")
+    return extents
+
+
 def _conv_infer(sources: tuple[Node, ...], a: ConvAttributes) -> Typed:
     x, w = sources
     _check_floats("conv", x, w)
@@ -106,11 +116,7 @@ def _conv_infer(sources: tuple[Node, ...], a: ConvAttributes) -> Typed:
             f"conv: input with {x.shape[-1]} channels, filter {w.shape} and {a.groups} groups "
             "do not fit"
         )
-    extents = output_extents(x.shape[1:-1], w.shape[:-2], a)
-    if min(extents) < 1:
-        raise ShapeError(
-            f"conv: the window {w.shape[:-2]} is larger than the padded input {x.shape[1:-1]}"
-        )
+    extents = _check_extents("conv", x.shape[1:-1], w.shape[:-2], a)
     return (x.shape[0], *extents, w.shape[-1]), x.dtype
 
 
@@ -131,8 +137,11 @@ def _spread(x: Array, a: ConvAttributes, window: Shape, outputs: Shape) -> Array
         last = min(n, (length - 1 - low) // e + 1) if length > low else 0
         source.append(slice(first, max(first, last)))
         start = low + first * e
-        target.append(slice(start, start + (max(last - first, 0) - 1) * e + 1, e)
-                      if last > first else slice(0, 0))
+        target.append(
+            slice(start, start + (max(last - first, 0) - 1) * e + 1, e)
+            if last > first
+            else slice(0, 0)
+        )
     padded[tuple(target)] = x[tuple(source)]
     strides = padded.strides
     outer = tuple(s * m for s, m in zip(strides[1:-1], a.stride, strict=True))
@@ -199,10 +208,16 @@ def _filter_infer(sources: tuple[Node, ...], a: FilterAttributes) -> Typed:
     x, g = sources
     _check_floats("conv_filter", x, g)
     _check_geometry("conv_filter", x, a.geometry)
-    extents = output_extents(x.shape[1:-1], a.window, a.geometry)
+    extents = _check_extents("conv_filter", x.shape[1:-1], a.window, a.geometry)
     if len(g.shape) != len(x.shape) or g.shape[:-1] != (x.shape[0], *extents):
         raise ShapeError(f"conv_filter: input {x.shape} and gradient {g.shape} do not fit")
-    return (*a.window, x.shape[-1] // a.geometry.groups, g.shape[-1]), x.dtype
+    groups = a.geometry.groups
+    if x.shape[-1] % groups or g.shape[-1] % groups:
+        raise ShapeError(
+            f"conv_filter: {x.shape[-1]} and {g.shape[-1]} channels do not split into "
+            f"{groups} groups"
+        )
+    return (*a.window, x.shape[-1] // groups, g.shape[-1]), x.dtype
 
 
 def _filter_value(a: FilterAttributes, x: Array, g: Array) -> Array:
@@ -220,9 +235,7 @@ def _filter_value(a: FilterAttributes, x: Array, g: Array) -> Array:
 
 def _filter_derivative(y: Node, v: Node) -> Sequence[Node | None]:
     x, g = y.sources
-    return _input_gradient(g, v, x.shape, y.attributes.geometry), conv(
-        x, v, y.attributes.geometry
-    )
+    return _input_gradient(g, v, x.shape, y.attributes.geometry), conv(x, v, y.attributes.geometry)
 
 
 CONV_FILTER = Primitive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from glubina.graph.ops.movement import broadcast
 from glubina.graph.ops.source import constant
 
 Derivative = Callable[[Node, Node], Sequence[Node | None]]
+Unary = Callable[[Node], Node]
+Binary = Callable[[Node, Node], Node]
 BOOL = np.dtype(np.bool_)
 
 
@@ -62,15 +65,12 @@ def _declare(
 
 
 def _sigmoid(x: Array) -> Array:
-    half = x.dtype.type(0.5)
     small = np.exp(-np.abs(x))
-    return np.where(np.isnan(x), x, np.where(x >= 0, 1 / (1 + small), small / (1 + small))) + 0 * half
+    return np.asarray(np.where(x < 0, small, x.dtype.type(1)) / (1 + small))
 
 
 def _erf(x: Array) -> Array:
-    from math import erf
-
-    return np.vectorize(erf, otypes=[np.float64])(x).astype(x.dtype) if x.size else x.copy()
+    return np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype) if x.size else x.copy()
 
 
 def _unary(x: Node) -> Node:
@@ -181,10 +181,12 @@ def _power_derivative(z: Node, g: Node) -> Sequence[Node | None]:
     x, y = z.sources
     if z.dtype.kind != "f":
         return (None, None)
-    zero = full_like(x, 0)
-    slope = multiply(y, power(x, subtract(y, full_like(y, 1))))
-    slope = where(equal(y, zero), zero, slope)
-    growth = where(less(zero, x), multiply(z, log(where(less(zero, x), x, full_like(x, 1)))), zero)
+    zero, one = full_like(x, 0), full_like(x, 1)
+    # Only at 0^0 would y x^(y-1) be 0 / 0. The base is replaced rather than the result, so that
+    # the derivatives of this derivative are finite there too.
+    flat = logical_and(equal(y, zero), equal(x, zero))
+    slope = multiply(y, power(where(flat, one, x), subtract(y, one)))
+    growth = where(less(zero, x), multiply(z, log(where(less(zero, x), x, one))), zero)
     return multiply(g, slope), multiply(g, growth)
 
 
@@ -218,9 +220,7 @@ REMAINDER = _declare(
     lambda z, g: (g, negative(multiply(g, floor(divide(z.sources[0], z.sources[1]))))),
     cost=10,
 )
-FLOOR_DIVIDE = _declare(
-    "floor_divide", r"\lfloor x / y \rfloor", np.floor_divide, None, cost=10
-)
+FLOOR_DIVIDE = _declare("floor_divide", r"\lfloor x / y \rfloor", np.floor_divide, None, cost=10)
 LESS = _declare("less", "x < y", np.less, None, "fiub", BOOL)
 LESS_EQUAL = _declare("less_equal", r"x \le y", np.less_equal, None, "fiub", BOOL)
 EQUAL = _declare("equal", "x = y", np.equal, None, "fiub", BOOL)
@@ -244,6 +244,10 @@ def _where_infer(sources: tuple[Node, ...], attributes: Any) -> Typed:
     return x.shape, x.dtype
 
 
+def _where_value(attributes: Any, condition: Array, x: Array, y: Array) -> Array:
+    return np.asarray(np.where(condition, x, y))
+
+
 def _where_derivative(z: Node, g: Node) -> Sequence[Node | None]:
     zero = full_like(g, 0)
     return None, where(z.sources[0], g, zero), where(z.sources[0], zero, g)
@@ -254,7 +258,7 @@ WHERE = Primitive(
     "elementwise",
     r"c \mathbin{?} x : y",
     _where_infer,
-    lambda attributes, c, x, y: np.where(c, x, y),
+    _where_value,
     _where_derivative,
 )
 
@@ -263,6 +267,13 @@ class CastAttributes(NamedTuple):
     """The dtype that a cast gives."""
 
     dtype: str
+
+
+def _cast_infer(sources: tuple[Node, ...], a: CastAttributes) -> Typed:
+    dtype = np.dtype(a.dtype)
+    if dtype.kind not in "fiub":
+        raise DTypeError(f"cast: {dtype} is neither floating nor integer nor boolean")
+    return sources[0].shape, dtype
 
 
 def _cast_value(a: CastAttributes, x: Array) -> Array:
@@ -279,7 +290,7 @@ CAST = Primitive(
     "cast",
     "elementwise",
     r"\mathrm{dtype}(x)",
-    lambda sources, a: (sources[0].shape, np.dtype(a.dtype)),
+    _cast_infer,
     _cast_value,
     _cast_derivative,
 )
@@ -291,11 +302,11 @@ def cast(x: Node, dtype: DType) -> Node:
 
 
 def where(condition: Node, x: Node, y: Node) -> Node:
-    """x where the condition holds, else y."""
+    """`x` where the condition holds, else `y`."""
     return make(WHERE, (condition, x, y))
 
 
-def _one(op: Primitive) -> Callable[[Node], Node]:
+def _one(op: Primitive) -> Unary:
     def apply(x: Node) -> Node:
         return make(op, (x,))
 
@@ -303,7 +314,7 @@ def _one(op: Primitive) -> Callable[[Node], Node]:
     return apply
 
 
-def _two(op: Primitive) -> Callable[[Node, Node], Node]:
+def _two(op: Primitive) -> Binary:
     def apply(x: Node, y: Node) -> Node:
         return make(op, (x, y))
 
@@ -311,15 +322,44 @@ def _two(op: Primitive) -> Callable[[Node, Node], Node]:
     return apply
 
 
-negative, exp, log, log1p, expm1 = (_one(o) for o in (NEGATIVE, EXP, LOG, LOG1P, EXPM1))
-sin, cos, tanh, sqrt, erf = (_one(o) for o in (SIN, COS, TANH, SQRT, ERF))
-sigmoid, relu, absolute, sign = (_one(o) for o in (SIGMOID, RELU, ABSOLUTE, SIGN))
-floor, ceil, round, isnan = (_one(o) for o in (FLOOR, CEIL, ROUND, ISNAN))
-logical_not, bitwise_not = (_one(o) for o in (LOGICAL_NOT, BITWISE_NOT))
-add, subtract, multiply, divide = (_two(o) for o in (ADD, SUBTRACT, MULTIPLY, DIVIDE))
-power, maximum, minimum = (_two(o) for o in (POWER, MAXIMUM, MINIMUM))
-remainder, floor_divide = (_two(o) for o in (REMAINDER, FLOOR_DIVIDE))
-less, less_equal, equal, not_equal = (_two(o) for o in (LESS, LESS_EQUAL, EQUAL, NOT_EQUAL))
-logical_and, logical_or, logical_xor = (_two(o) for o in (LOGICAL_AND, LOGICAL_OR, LOGICAL_XOR))
-bitwise_and, bitwise_or, bitwise_xor = (_two(o) for o in (BITWISE_AND, BITWISE_OR, BITWISE_XOR))
-shift_left, shift_right = (_two(o) for o in (SHIFT_LEFT, SHIFT_RIGHT))
+negative: Unary = _one(NEGATIVE)
+exp: Unary = _one(EXP)
+log: Unary = _one(LOG)
+log1p: Unary = _one(LOG1P)
+expm1: Unary = _one(EXPM1)
+sin: Unary = _one(SIN)
+cos: Unary = _one(COS)
+tanh: Unary = _one(TANH)
+sqrt: Unary = _one(SQRT)
+erf: Unary = _one(ERF)
+sigmoid: Unary = _one(SIGMOID)
+relu: Unary = _one(RELU)
+absolute: Unary = _one(ABSOLUTE)
+sign: Unary = _one(SIGN)
+floor: Unary = _one(FLOOR)
+ceil: Unary = _one(CEIL)
+round: Unary = _one(ROUND)
+isnan: Unary = _one(ISNAN)
+logical_not: Unary = _one(LOGICAL_NOT)
+bitwise_not: Unary = _one(BITWISE_NOT)
+add: Binary = _two(ADD)
+subtract: Binary = _two(SUBTRACT)
+multiply: Binary = _two(MULTIPLY)
+divide: Binary = _two(DIVIDE)
+power: Binary = _two(POWER)
+maximum: Binary = _two(MAXIMUM)
+minimum: Binary = _two(MINIMUM)
+remainder: Binary = _two(REMAINDER)
+floor_divide: Binary = _two(FLOOR_DIVIDE)
+less: Binary = _two(LESS)
+less_equal: Binary = _two(LESS_EQUAL)
+equal: Binary = _two(EQUAL)
+not_equal: Binary = _two(NOT_EQUAL)
+logical_and: Binary = _two(LOGICAL_AND)
+logical_or: Binary = _two(LOGICAL_OR)
+logical_xor: Binary = _two(LOGICAL_XOR)
+bitwise_and: Binary = _two(BITWISE_AND)
+bitwise_or: Binary = _two(BITWISE_OR)
+bitwise_xor: Binary = _two(BITWISE_XOR)
+shift_left: Binary = _two(SHIFT_LEFT)
+shift_right: Binary = _two(SHIFT_RIGHT)

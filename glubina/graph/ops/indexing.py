@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,6 +61,10 @@ def _scatter_infer(sources: tuple[Node, ...], a: ScatterAddAttributes) -> Typed:
     indices, updates = sources
     if indices.dtype.kind not in "iu":
         raise DTypeError(f"scatter_add: indices must be integers, got {indices.dtype}")
+    if updates.dtype.kind == "b":
+        raise DTypeError("scatter_add: booleans are cast to numbers first")
+    if not 0 <= a.axis < len(a.shape):
+        raise ShapeError(f"scatter_add: axis {a.axis} is not an axis of shape {a.shape}")
     wanted = (*a.shape[: a.axis], *indices.shape, *a.shape[a.axis + 1 :])
     if updates.shape != wanted:
         raise ShapeError(f"scatter_add: updates {updates.shape}, expected {wanted}")
@@ -70,7 +74,8 @@ def _scatter_infer(sources: tuple[Node, ...], a: ScatterAddAttributes) -> Typed:
 def _scatter_value(a: ScatterAddAttributes, indices: Array, updates: Array) -> Array:
     _check_range("scatter_add", indices, a.shape[a.axis])
     result = np.zeros(a.shape, updates.dtype)
-    np.add.at(result, (*[np.s_[:]] * a.axis, indices), updates)
+    where: Any = (*[np.s_[:]] * a.axis, indices)
+    np.add.at(result, where, updates)
     return result
 
 

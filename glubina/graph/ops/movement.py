@@ -194,23 +194,23 @@ def _slice_infer(sources: tuple[Node, ...], a: SliceAttributes) -> Typed:
         raise ShapeError(f"slice: {len(a.starts)} ranges for an array of shape {x.shape}")
     for extent, start, length, step in zip(x.shape, *a, strict=True):
         last = start + (length - 1) * step
+        if length < 0:
+            raise ShapeError(f"slice: a negative length {length}")
         if length and not (0 <= start < extent and 0 <= last < extent and step):
             raise ShapeError(f"slice: {start}:{last}:{step} leaves an axis of {extent}")
     return a.lengths, x.dtype
 
 
 def _slice_value(a: SliceAttributes, x: Array) -> Array:
-    picks = [
-        start + step * np.arange(length) for start, length, step in zip(*a, strict=True)
-    ]
+    picks = [start + step * np.arange(length) for start, length, step in zip(*a, strict=True)]
     return np.ascontiguousarray(x[np.ix_(*picks)]) if picks else x
 
 
 def _slice_derivative(y: Node, g: Node) -> Sequence[Node | None]:
     x, a = y.sources[0], y.attributes
     if y.size == 0:
-        zeros = tuple(-(-e // max(n, 1)) for e, n in zip(x.shape, y.shape, strict=True))
-        return (pad(g, (0,) * len(zeros), _missing(x.shape, y.shape), (0,) * len(zeros)),)
+        missing = tuple(extent - n for extent, n in zip(x.shape, y.shape, strict=True))
+        return (pad(g, (0,) * len(missing), missing),)
     backwards = tuple(i for i, step in enumerate(a.steps) if step < 0)
     g = flip(g, backwards)
     low, high, interior = [], [], []
@@ -221,10 +221,6 @@ def _slice_derivative(y: Node, g: Node) -> Sequence[Node | None]:
         high.append(extent - 1 - end)
         interior.append(abs(step) - 1)
     return (pad(g, tuple(low), tuple(high), tuple(interior)),)
-
-
-def _missing(shape: Shape, empty: Shape) -> tuple[int, ...]:
-    return tuple(e - n for e, n in zip(shape, empty, strict=True))
 
 
 SLICE = Primitive(
@@ -265,13 +261,10 @@ def _pad_infer(sources: tuple[Node, ...], a: PadAttributes) -> Typed:
 
 def _pad_value(a: PadAttributes, x: Array) -> Array:
     spread = [(n - 1) * (k + 1) + 1 if n else 0 for n, k in zip(x.shape, a.interior, strict=True)]
-    shape = [
-        low + n + high for low, n, high in zip(a.low, spread, a.high, strict=True)
-    ]
+    shape = [low + n + high for low, n, high in zip(a.low, spread, a.high, strict=True)]
     result = np.zeros(shape, x.dtype)
     inside = tuple(
-        np.s_[low : low + n : k + 1]
-        for low, n, k in zip(a.low, spread, a.interior, strict=True)
+        np.s_[low : low + n : k + 1] for low, n, k in zip(a.low, spread, a.interior, strict=True)
     )
     result[inside] = x
     return result

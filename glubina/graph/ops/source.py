@@ -7,7 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glubina.graph.errors import DTypeError, ShapeError
-from glubina.graph.node import Array, DType, Node, Primitive, Shape, Typed, leaf_number, make, new
+from glubina.graph.node import (
+    Array,
+    DType,
+    Node,
+    Primitive,
+    Shape,
+    Typed,
+    check_extents,
+    leaf_number,
+    make,
+    new,
+)
 from glubina.graph.philox import random_bits as philox_bits
 
 
@@ -30,6 +41,7 @@ INPUT = Primitive("input", "source", r"x", _no_infer, _no_value)
 
 def input(shape: Shape, dtype: DType) -> Node:
     """A leaf: a value given from outside. Two inputs are never the same node."""
+    check_extents("input", shape)
     return new(INPUT, (), InputAttributes(leaf_number()), shape, dtype)
 
 
@@ -55,6 +67,8 @@ CONSTANT = Primitive(
 
 def constant(value: complex | np.generic | Array, dtype: DType) -> Node:
     """A scalar that is part of the structure (kept for the numbers that formulas contain)."""
+    if np.ndim(value):
+        raise ShapeError(f"constant: a scalar is needed, got shape {np.shape(value)}")
     bits = np.asarray(value).astype(dtype).tobytes()
     return make(CONSTANT, (), ConstantAttributes(bits, dtype.name))
 

@@ -32,6 +32,8 @@ def pooled_extents(name: str, spatial: Shape, a: WindowAttributes) -> Shape:
     """How many windows fit along each spatial axis; ShapeError where none does."""
     if not len(spatial) == len(a.window) == len(a.stride) == len(a.padding):
         raise ShapeError(f"{name}: a window of {len(a.window)} axes over {len(spatial)}")
+    if not spatial or min(spatial) < 1:
+        raise ShapeError(f"{name}: nothing lies under the windows of an input {spatial}")
     if min((*a.window, *a.stride)) < 1:
         raise ShapeError(f"{name}: window {a.window} and stride {a.stride} must be at least 1")
     extents = []
@@ -47,6 +49,8 @@ def pooled_extents(name: str, spatial: Shape, a: WindowAttributes) -> Shape:
 def _infer(name: str, x: Node, a: WindowAttributes) -> Shape:
     if len(x.shape) < 3:
         raise ShapeError(f"{name}: needs [N, *spatial, C], got {x.shape}")
+    if x.dtype.kind == "b":
+        raise DTypeError(f"{name}: booleans are cast to numbers first")
     return (x.shape[0], *pooled_extents(name, x.shape[1:-1], a), x.shape[-1])
 
 
@@ -67,6 +71,15 @@ def _lowest(x: Array) -> float:
 def _flat(a: WindowAttributes, x: Array, fill: float) -> Array:
     view = _windows(a, x, fill)
     return view.reshape(*view.shape[: x.ndim], -1)
+
+
+def _first_largest(a: WindowAttributes, x: Array) -> Array:
+    """Where the first largest element stands; the padding never, however low the elements."""
+    values = _flat(a, x, _lowest(x))
+    inside = _flat(a, np.ones(x.shape, np.bool_), False)
+    largest = values.max(axis=-1, keepdims=True)
+    found = (values == largest) | (np.isnan(largest) & np.isnan(values))
+    return np.asarray((found & inside).argmax(axis=-1), np.int32)
 
 
 POOL_MAX = Primitive(
@@ -96,7 +109,7 @@ POOL_INDEX = Primitive(
     "window",
     r"\mathrm{argmax}_{k}\, x_{s i + k}",
     lambda sources, a: (_infer("pool_index", sources[0], a), np.dtype(np.int32)),
-    lambda a, x: _flat(a, x, _lowest(x)).argmax(axis=-1).astype(np.int32),
+    _first_largest,
     lambda y, g: (None,),
 )
 
