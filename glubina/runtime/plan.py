@@ -10,6 +10,8 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from glubina.codegen.target import SCALARS
+
 Place = Literal["status", "input", "output", "arena"]
 STATUS_SLOT = 0  # the table's first entry: where kernels report errors
 STATUS_WORDS = 4  # code (0 = fine), kernel, index, value
@@ -114,10 +116,7 @@ def _check_specs(plan: Plan) -> None:
         for number, spec in enumerate(specs):
             where = f"{name} {number}"
             _require(all(n >= 0 for n in spec.shape), f"{where} has the shape {spec.shape}")
-            try:
-                np.dtype(spec.dtype)
-            except TypeError:
-                _require(False, f"{where} has the dtype {spec.dtype!r}")
+            _require(spec.dtype in SCALARS, f"{where} has the dtype {spec.dtype!r}")
 
 
 def _check_table(plan: Plan) -> None:
@@ -134,7 +133,9 @@ def _check_table(plan: Plan) -> None:
 
 def _check_donated(plan: Plan) -> None:
     count = len(plan.donated)
-    _require(count == len(plan.outputs), f"donated has {count} items for its outputs")
+    _require(
+        count == len(plan.outputs), f"donated has {count} items for its {len(plan.outputs)} outputs"
+    )
     given = [number for number in plan.donated if number != -1]
     for number in given:
         _require(0 <= number < len(plan.inputs), f"input {number} is donated but does not exist")
