@@ -70,10 +70,10 @@ class History:
 
         Without `monitor`: the validation loss, or the loss where nothing is validated.
         """
+        if not self.epoch:
+            raise ValueError("no epoch has been finished, so none is the best")
         name = monitor or ("val_loss" if "val_loss" in self else "loss")
         figures = self[name]
-        if not figures:
-            raise ValueError("no epoch has been finished, so none is the best")
         worst = -math.inf if rises(name) else math.inf
         known = [worst if math.isnan(value) else value for value in figures]
         best = max(known) if rises(name) else min(known)
