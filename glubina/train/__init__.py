@@ -14,7 +14,6 @@ from glubina.train.history import History
 from glubina.train.plots import MissingExtraError, plot_confusion, plot_history
 from glubina.train.progress import ProgressBar
 from glubina.train.run_folder import ModelFile, RunFolder
-from glubina.train.summary import LayerRow, render_summary
 from glubina.train.trainer import Trainer
 
 __all__ = [
@@ -30,8 +29,6 @@ __all__ = [
     "plot_history",
     "plot_confusion",
     "MissingExtraError",
-    "LayerRow",
-    "render_summary",
     "RunFolder",
     "ModelFile",
 ]

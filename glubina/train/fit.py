@@ -16,6 +16,7 @@ from glubina.train.callbacks import Callback, Session
 from glubina.train.history import Logs
 from glubina.train.inputs import Batches
 from glubina.train.programs import Steps, Stream, Sums
+from glubina.train.protocol import behaving
 
 SLICE = 0.05  # seconds of native steps between two looks at signals, callbacks and progress
 
@@ -111,7 +112,6 @@ def run_epochs(
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
             start = time.perf_counter()
-            session.model.train()
             training.epoch(epoch, ended, bool(every_step))
             logs = training.sums.read()
             if validate is not None and not session.stopped:
@@ -144,15 +144,14 @@ def _told(callbacks: list[Callback], session: Session) -> Iterator[None]:
     Those whose beginning failed, and those after them, are told of no end.
     """
     begun: list[Callback] = []
-    mode = session.model.training
     try:
         for callback in callbacks:
             callback.session = session
             callback.on_train_begin()
             begun.append(callback)
-        yield
+        with behaving(session.model, training=True):
+            yield
     finally:
-        session.model.train(mode)
         for callback in begun:
             callback.on_train_end()
 

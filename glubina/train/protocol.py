@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from glubina.tensor import Tensor
@@ -54,3 +55,20 @@ class Optimizer(Protocol):
 def takes_labels(loss: Any) -> bool:
     """Whether the loss compares logits with class numbers."""
     return bool(getattr(loss, "class_labels", False))
+
+
+@contextmanager
+def behaving(model: Model, training: bool) -> Iterator[None]:
+    """The model and all modules in it behave as in training or in use, and then as before.
+
+    A module inside may have been set apart (a frozen batch normalisation, say): each one's own
+    behaviour comes back.
+    """
+    modules = list(getattr(model, "modules", lambda: [model])())
+    before = [module.training for module in modules]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, before):
+            module.training = mode

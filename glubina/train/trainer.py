@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,7 @@ from glubina.train.inputs import (
 )
 from glubina.train.programs import Steps, Stream, Sums, as_input, evaluation, training
 from glubina.train.progress import ProgressBar
-from glubina.train.protocol import Loss, Model, Optimizer, takes_labels
+from glubina.train.protocol import Loss, Model, Optimizer, behaving, takes_labels
 
 PREDICT_BATCH = 256
 
@@ -238,15 +238,10 @@ class Trainer:
 
 
 @contextmanager
-def in_use(model: Model) -> Any:
+def in_use(model: Model) -> Iterator[None]:
     """The model behaves as in use (dropout off), without derivatives, and then as before."""
-    before = model.training
-    model.train(False)
-    try:
-        with gl.no_grad():
-            yield
-    finally:
-        model.train(before)
+    with behaving(model, training=False), gl.no_grad():
+        yield
 
 
 def _split(source: Batches, share: float, seed: int) -> tuple[Batches, Batches]:
