@@ -88,6 +88,9 @@ def train_test_split(
 
 def fresh_seed() -> int:
     """A seed drawn from the random state that `gl.manual_seed` sets."""
-    from glubina.tensor import random
+    # Imported here: `glubina.tensor` is not needed to split or shuffle by a given seed.
+    from glubina.tensor.random import default_generator
 
-    return random.next_seed()
+    seed, counter = default_generator.get_state()
+    default_generator.set_state((seed, counter + 1))
+    return int(np.random.SeedSequence((seed, counter)).generate_state(1, np.uint64)[0])

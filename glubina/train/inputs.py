@@ -160,7 +160,7 @@ def model_dtype(parameters: Iterable[Tensor]) -> np.dtype[Any]:
     """The dtype of the model's first real parameter; float32 for a model without one."""
     for parameter in parameters:
         if parameter.dtype.kind == "f":
-            return np.dtype(parameter.dtype)
+            return parameter.dtype
     return np.dtype(np.float32)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +65,9 @@ class Trainer:
         if self._optimizer is None:
             raise ValueError("no optimizer was given: training needs one")
         if not hasattr(self._optimizer, "step"):
-            self._optimizer = self._optimizer(list(self.model.parameters()))
-        return self._optimizer
+            make = cast(Callable[[list[Tensor]], Optimizer], self._optimizer)
+            self._optimizer = make(list(self.model.parameters()))
+        return cast(Optimizer, self._optimizer)
 
     def fit(
         self,
@@ -96,18 +97,10 @@ class Trainer:
         loss = self._loss()
         if epochs < 1:
             raise ValueError(f"epochs must be at least 1, got {epochs}")
-        if validation_split and validation_data is not None:
-            raise ValueError("give validation_data or validation_split, not both")
         called = as_callbacks(callbacks)
-        dtype = model_dtype(self.model.parameters())
-        source = batches(x, y, batch_size, dtype)
-        held = None
-        if validation_data is not None:
-            size = max(batch_size, PREDICT_BATCH)
-            held = batches(validation_data, None, size, dtype, "validation ")
         seed = fresh_seed() if seed is None else seed
-        if validation_split:
-            source, held = _split(source, validation_split, seed)
+        dtype = model_dtype(self.model.parameters())
+        source, held = _sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
         if shuffle and source.loader is not None and not isinstance(x, DataLoader):
             source.loader.shuffle, source.loader.seed = True, seed
         outputs = self._outputs(source, dtype)
@@ -116,9 +109,8 @@ class Trainer:
             held = self._with_targets(held, self._outputs(held, dtype), dtype, "validation y")
         optimizer = self.optimizer
         sums = Sums(loss, self.metrics)
-        run = self._run(
-            source, sums, training(self.model, optimizer, loss, sums), dtype, outputs, seed, shuffle
-        )
+        work = training(self.model, optimizer, loss, sums)
+        run = self._run(source, sums, work, dtype, outputs, seed if shuffle else None)
         validate = None if held is None else self._validation(held, dtype)
         session = Session(
             self.model,
@@ -203,12 +195,11 @@ class Trainer:
         work: Callable[[Tensor, Tensor], NDArray[np.int64]],
         dtype: np.dtype[Any],
         outputs: Tensor,
-        seed: int = 0,
-        shuffle: bool = False,
+        seed: int | None = None,
     ) -> Run:
         if source.examples is not None:
             steps = Steps(work, sums, source.examples, dtype)
-            return Run(source, sums, steps=steps, seed=seed if shuffle else None)
+            return Run(source, sums, steps=steps, seed=seed)
 
         def prepare(batch: Any) -> Examples:
             made = examples_of(*pair(batch), dtype)
@@ -244,6 +235,27 @@ def in_use(model: Model) -> Iterator[None]:
         yield
 
 
+def _sources(
+    x: Data,
+    y: Any,
+    batch_size: int,
+    validation_data: Data,
+    validation_split: float,
+    seed: int,
+    dtype: np.dtype[Any],
+) -> tuple[Batches, Batches | None]:
+    """What to train on, and what to validate with."""
+    if validation_split and validation_data is not None:
+        raise ValueError("give validation_data or validation_split, not both")
+    source = batches(x, y, batch_size, dtype)
+    if validation_split:
+        return _split(source, validation_split, seed)
+    if validation_data is None:
+        return source, None
+    size = max(batch_size, PREDICT_BATCH)
+    return source, batches(validation_data, None, size, dtype, "validation ")
+
+
 def _split(source: Batches, share: float, seed: int) -> tuple[Batches, Batches]:
     """The source without the share of its examples that is held back, and that share."""
     if source.examples is None or source.loader is not None:
@@ -257,5 +269,6 @@ def _split(source: Batches, share: float, seed: int) -> tuple[Batches, Batches]:
 
 def softmax(logits: NDArray[Any]) -> NDArray[Any]:
     """exp(z) / Σ exp(z) along the last axis, shifted by the maximum so that nothing overflows."""
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return raised / raised.sum(axis=-1, keepdims=True)
+    raised: NDArray[Any] = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    raised /= raised.sum(axis=-1, keepdims=True)
+    return raised

@@ -1,0 +1,131 @@
+"""The commands and their options; what they do is in the files beside this one."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glubina.cli.errors import reported
+
+app = typer.Typer(
+    name="glubina",
+    help="Deep learning that you can see through: train, evaluate and use networks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to compute with (default: all that are free).")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
+
+
+def main() -> None:
+    """The entry point of the command `glubina`."""
+    app(prog_name="glubina")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"glubina {installed_version()}")
+        raise typer.Exit
+
+
+def installed_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("glubina")
+    except PackageNotFoundError:  # run from the source tree
+        import glubina
+
+        return str(getattr(glubina, "__version__", "(not installed)"))
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Deep learning that you can see through: train, evaluate and use networks."""
+
+
+@app.command()
+@reported
+def train(
+    recipe: Annotated[str, typer.Argument(help="What to train; see 'glubina recipes'.")] = "digits",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Examples in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The optimizer's step size.")] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many epochs without a better validation loss."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Decides everything random.")] = 0,
+    threads: Threads = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The run's folder (default: runs/<time>-<recipe>)."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Train a recipe's network and leave a run folder with everything about it."""
+    from glubina.cli.train import Options, run
+
+    run(
+        recipe,
+        Options(epochs, batch_size, learning_rate, patience, seed, threads),
+        output,
+        overwrite=overwrite,
+        quiet=quiet,
+    )
+
+
+@app.command()
+@reported
+def evaluate(
+    run: Run,
+    threads: Threads = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Recompute a run's figures on its test set from the saved files."""
+    from glubina.cli.evaluate import run as start
+
+    start(run, threads, as_json=as_json)
+
+
+@app.command()
+@reported
+def predict(
+    run: Run,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Images, .npy, .npz or .csv files.")
+    ],
+    threads: Threads = None,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="The images are dark on a light ground.")
+    ] = False,
+) -> None:
+    """Print the predicted class of every example in the files, and its probability."""
+    from glubina.cli.predict import run as start
+
+    start(run, files, threads, invert=invert)
+
+
+@app.command()
+@reported
+def recipes() -> None:
+    """List what can be trained."""
+    from glubina.recipes import RECIPES
+
+    width = max(map(len, RECIPES))
+    for name, recipe in RECIPES.items():
+        typer.echo(f"{name:{width}}  {recipe.description}")

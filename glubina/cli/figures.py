@@ -1,0 +1,57 @@
+"""The final figures of a classifier on its test set, computed and shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glubina.data import Preprocessing
+from glubina.metrics import classification_report, confusion_matrix
+from glubina.recipes import Data
+from glubina.train import Trainer
+
+
+def figures(trainer: Trainer, preprocessing: Preprocessing, data: Data) -> dict[str, Any]:
+    """Loss, accuracy, precision, recall, F1 and confusion matrix on the test set, as plain data."""
+    x, y = data.test
+    probabilities = trainer.predict(preprocessing.transform(x))
+    predicted = probabilities.argmax(axis=-1)
+    report = classification_report(y, predicted, data.classes)
+    return {
+        "examples": len(y),
+        "loss": cross_entropy(probabilities, y),
+        **report.as_dict(),
+        "confusion": confusion_matrix(y, predicted, len(data.classes)).tolist(),
+    }
+
+
+def cross_entropy(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
+    """The mean of −ln p over the examples, p being the probability of the true class."""
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    smallest = np.finfo(probabilities.dtype).tiny  # a probability that has underflown is not 0
+    return float(-np.log(np.maximum(chosen, smallest)).mean())
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures as text: a line per class and the means."""
+    width = max(8, *(len(line["name"]) for line in found["classes"]))
+    lines = [f"{'class':{width}}  precision   recall       f1  examples"]
+    for line in found["classes"]:
+        lines.append(
+            f"{line['name']:{width}}     {line['precision']:.4f}   {line['recall']:.4f}   "
+            f"{line['f1']:.4f}  {line['support']:8d}"
+        )
+    for name in ("macro", "weighted"):
+        mean = found[name]
+        lines.append(
+            f"{name:{width}}     {mean['precision']:.4f}   {mean['recall']:.4f}   "
+            f"{mean['f1']:.4f}  {found['examples']:8d}"
+        )
+    lines.append("")
+    lines.append(
+        f"Test accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f}, "
+        f"on {found['examples']:,} examples that training never saw."
+    )
+    return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""`glubina predict`: a saved network on the user's own files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+import glubina.tensor as gl
+from glubina.cli.saved import Saved, load
+from glubina.data import DataError, Rescale, Reshape, load_csv, load_npy, load_npz
+from glubina.data.checks import as_array, require_examples, require_finite
+from glubina.files import DamagedFileError, FileError
+from glubina.train import MissingExtraError, RunFolder
+
+
+def run(path: Path, files: list[Path], threads: int | None, *, invert: bool) -> None:
+    """Print a line for every example: file, row, class, probability."""
+    if threads is not None:
+        gl.set_num_threads(threads)
+    saved = load(RunFolder.open(path))
+    examples = [read(file, saved, invert) for file in files]  # all, before the first answer
+    for file, x in zip(files, examples):
+        probabilities = saved.trainer.predict(saved.preprocessing.transform(x))
+        for row, shares in enumerate(probabilities):
+            best = int(shares.argmax())
+            name = saved.file.classes[best] if saved.file.classes else str(best)
+            where = f"{file}:{row}" if len(x) > 1 else str(file)
+            typer.echo(f"{where}\t{name}\t{shares[best]:.4f}")
+
+
+def read(file: Path, saved: Saved, invert: bool) -> NDArray[Any]:
+    """The examples in a file, as the preprocessing takes them. Errors name the file."""
+    shape = example_shape(saved)
+    suffix = file.suffix.lower()
+    if suffix == ".npz":
+        x = _only(file, load_npz(file))
+    elif suffix == ".npy":
+        x = load_npy(file)
+    elif suffix in (".csv", ".gz"):
+        x = load_csv(file, target=None).x
+    else:
+        x = read_image(file, saved, shape, invert)
+    x = as_array(x, str(file))
+    if shape is not None:
+        size = math.prod(shape)
+        if x.size == size and (x.ndim < 2 or x.shape[0] != 1):
+            x = x.reshape(1, *shape)  # one example, without the axis of examples
+        if x.ndim == 0 or math.prod(x.shape[1:]) != size:
+            raise DataError(
+                f"{file}: holds {x.dtype} of shape {x.shape}; the model takes examples of shape "
+                f"{shape}, {size} numbers each"
+            )
+    require_examples(x, str(file))
+    require_finite(x, str(file))
+    return x
+
+
+def example_shape(saved: Saved) -> tuple[int, ...] | None:
+    """The shape of an example, where the preprocessing knows it."""
+    for step in saved.preprocessing.steps:
+        if isinstance(step, Reshape):
+            return step.shape
+    return None
+
+
+def read_image(
+    file: Path, saved: Saved, shape: tuple[int, ...] | None, invert: bool
+) -> NDArray[Any]:
+    """An image in the size, the channels and the scale of the model's data: (1, *shape)."""
+    if shape is None or len(shape) != 3 or shape[2] not in (1, 3):
+        raise DataError(f"{file}: the model does not take images; give .npy, .npz or .csv files")
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise MissingExtraError(
+            "images need pillow, which is not installed: pip install 'glubina[images]'"
+        ) from error
+    try:
+        with Image.open(file) as image:
+            wanted = image.convert("L" if shape[2] == 1 else "RGB").resize((shape[1], shape[0]))
+            pixels = np.asarray(wanted, np.float32) / 255
+    except UnidentifiedImageError as error:
+        raise DamagedFileError(file, "is neither an image nor a .npy, .npz or .csv file") from error
+    except Image.DecompressionBombError as error:
+        raise DamagedFileError(file, f"is too large for an image ({error})") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise FileError(file, f"cannot be read: {(error.strerror or '').lower()}") from error
+        raise DamagedFileError(file, f"is a damaged image ({error})") from error
+    if invert:
+        pixels = 1 - pixels
+    # The model's data have pixels from 0 to some largest value, which Rescale brings to 1.
+    largest = next((1 / s.scale for s in saved.preprocessing.steps if isinstance(s, Rescale)), 1.0)
+    return (pixels * np.float32(largest)).reshape(1, *shape)
+
+
+def _only(file: Path, archive: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """The inputs among an archive's arrays: the one named x, or the only one."""
+    if "x" in archive:
+        return archive["x"]
+    if len(archive) == 1:
+        return next(iter(archive.values()))
+    names = ", ".join(archive) or "none"
+    raise DataError(f"{file}: holds the arrays {names}; the inputs must be named 'x'")

@@ -1,0 +1,160 @@
+"""`glubina train`: a recipe's data, model and plan, run and put into a folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+import glubina.tensor as gl
+from glubina.cli.app import installed_version
+from glubina.cli.errors import CommandError
+from glubina.cli.figures import figures, table
+from glubina.nn import architecture
+from glubina.recipes import Data, Recipe, find
+from glubina.train import (
+    CSVLogger,
+    EarlyStopping,
+    History,
+    MissingExtraError,
+    ModelFile,
+    RunFolder,
+    Trainer,
+    plot_confusion,
+    plot_history,
+)
+from glubina.train.callbacks import Callback, copy_weights
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line said; None where it is the recipe's choice."""
+
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    patience: int | None
+    seed: int
+    threads: int | None
+
+
+def run(name: str, options: Options, output: Path | None, *, overwrite: bool, quiet: bool) -> None:
+    """Train the recipe and leave its run folder. What cannot work is refused before training."""
+    recipe = find(name)
+    rate = recipe.learning_rate if options.learning_rate is None else options.learning_rate
+    if not 0 < rate < float("inf"):
+        raise CommandError(f"--learning-rate must be greater than 0, got {rate}")
+    folder = None if output is None else _prepare(output, recipe, overwrite)
+    data = recipe.data(options.seed)
+    folder = folder or RunFolder.create(None, recipe.name)
+    gl.manual_seed(options.seed)
+    if options.threads is not None:
+        gl.set_num_threads(options.threads)
+    preprocessing = recipe.preprocessing().fit(data.train[0])
+    model = recipe.model()
+    trainer = Trainer(
+        model,
+        lambda parameters: recipe.optimizer(parameters, rate),
+        recipe.loss(),
+        recipe.metrics,
+    )
+    typer.echo(_headline(recipe, data, model))
+    callbacks: list[Callback] = [CSVLogger(folder.history)]
+    if options.patience is not None:
+        callbacks.append(EarlyStopping(patience=options.patience))
+    started = datetime.now(UTC)
+    history = trainer.fit(
+        preprocessing.transform(data.train[0]),
+        data.train[1],
+        batch_size=options.batch_size or recipe.batch_size,
+        epochs=options.epochs or recipe.epochs,
+        validation_data=(preprocessing.transform(data.validation[0]), data.validation[1]),
+        callbacks=callbacks,
+        seed=options.seed,
+        verbose=0 if quiet else 1,
+    )
+    found = figures(trainer, preprocessing, data)
+    folder.save_model(
+        ModelFile(architecture.describe(model), preprocessing.config(), data.classes, recipe.name),
+        copy_weights(model),
+    )
+    settings = _settings(recipe, options, rate, data, started, history)
+    folder.save_results(settings, history, found)
+    _draw(folder, history, found, data)
+    typer.echo()
+    typer.echo(table(found))
+    typer.echo(f"Trained in {history.seconds:.1f} s. The run is in {folder.path}/")
+
+
+def _prepare(output: Path, recipe: Recipe, overwrite: bool) -> RunFolder:
+    """The folder that was named, if it can be written and no run in it would be lost."""
+    folder = RunFolder.create(output, recipe.name)
+    if folder.model.exists() and not overwrite:
+        raise CommandError(
+            f"{folder.path} already holds a finished run; name another folder, "
+            "or replace the run with --overwrite"
+        )
+    return folder
+
+
+def _headline(recipe: Recipe, data: Data, model: Any) -> str:
+    parameters = sum(parameter.size for parameter in model.parameters())
+    return (
+        f"{recipe.name}: {recipe.description}\n"
+        f"{len(data.train[1]):,} examples to train on, {len(data.validation[1]):,} to validate, "
+        f"{len(data.test[1]):,} to test; {parameters:,} parameters; {gl.get_num_threads()} threads"
+    )
+
+
+def _settings(
+    recipe: Recipe,
+    options: Options,
+    rate: float,
+    data: Data,
+    started: datetime,
+    history: History,
+) -> dict[str, Any]:
+    """Everything that is needed to do it again, and where it was done."""
+    import llvmlite
+
+    return {
+        "recipe": recipe.name,
+        "epochs": options.epochs or recipe.epochs,
+        "batch_size": options.batch_size or recipe.batch_size,
+        "learning_rate": rate,
+        "patience": options.patience,
+        "seed": options.seed,
+        "threads": gl.get_num_threads(),
+        "stopped": history.stopped,
+        "test_rows": None if data.test_rows is None else data.test_rows.tolist(),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(history.seconds, 3),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "versions": {
+            "glubina": installed_version(),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "llvmlite": llvmlite.__version__,
+        },
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
+def _draw(folder: RunFolder, history: History, found: dict[str, Any], data: Data) -> None:
+    """Draw the pictures; without matplotlib the run is complete but for them."""
+    try:
+        plot_history(history, folder.curves)
+        plot_confusion(np.array(found["confusion"]), folder.confusion, data.classes)
+    except MissingExtraError as error:
+        typer.echo(f"note: {error}", err=True)
