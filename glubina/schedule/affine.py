@@ -107,6 +107,10 @@ class Space:
         high = UNBOUNDED if extent is None else max(extent - 1, 0)
         return Affine(0, ((self.term("loop", 0, high, multiple), 1),))
 
+    def counter(self, last: int, step: int) -> Affine:
+        """A new loop variable that runs 0, step, ..., last."""
+        return Affine(0, ((self.term("loop", 0, last, step), 1),))
+
     def combine(self, parts: Iterable[tuple[Affine, int]], const: int = 0) -> Affine:
         """const + Σ factor · index, with quotients and remainders put together again."""
         total: dict[Term, int] = {}

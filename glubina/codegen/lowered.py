@@ -1,0 +1,39 @@
+"""What code generation hands over: the native functions of a kernel and how they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One native function of a kernel; a barrier stands between one stage and the next.
+
+    symbol: its name.
+    buffers: its buffers: k >= 0 is the k-th of the kernel's inputs and outputs, -1 - k the k-th
+        workspace.
+    arguments: the 64-bit numbers that follow the buffers.
+    """
+
+    symbol: str
+    buffers: tuple[int, ...]
+    arguments: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """A kernel as native code.
+
+    key: a hash of everything that is compiled in; equal keys mean equal code and symbols.
+    stages: the calls, in order.
+    workspaces: bytes of memory that the stages share.
+    ir: makes the LLVM module; needed only where the code is not in the cache.
+    flops: floating-point operations done, for reports.
+    """
+
+    key: str
+    stages: tuple[Stage, ...]
+    workspaces: tuple[int, ...]
+    ir: Callable[[], str]
+    flops: int

@@ -1,0 +1,28 @@
+"""From a kernel to native code: finds the kind's generator."""
+
+from __future__ import annotations
+
+from glubina.codegen import map as map_kernel
+from glubina.codegen import reduce, scatter
+from glubina.codegen.canonical import structure
+from glubina.codegen.lowered import Lowering, Stage
+from glubina.codegen.target import Target
+from glubina.schedule.kernel import Kernel
+
+__all__ = ["Lowering", "Stage", "lower"]
+
+
+def lower(kernel: Kernel, target: Target) -> Lowering:
+    """The native functions that compute a kernel's outputs from its inputs."""
+    if kernel.kind in ("matmul", "conv", "conv_filter"):
+        return _contraction(kernel, target)
+    form = structure(kernel, target)
+    if kernel.kind == "reduce":
+        return reduce.lower(form, target)
+    if any(anchor.op.name == "scatter_add" for anchor in kernel.anchors):
+        return scatter.lower(form, target)
+    return map_kernel.lower(form, target)
+
+
+def _contraction(kernel: Kernel, target: Target) -> Lowering:
+    raise NotImplementedError(kernel.kind)

@@ -1,0 +1,213 @@
+"""Element-wise kernels (and pooling): one loop nest over the outputs, vectors along the last axis.
+
+Threads take contiguous parts of the elements, or of the rows where rows differ. Several vectors
+are worked out before any is stored, and the last, incomplete one is masked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from glubina.codegen.canonical import Structure
+from glubina.codegen.emitter import Function, Value, module
+from glubina.codegen.expression import Evaluator
+from glubina.codegen.frame import Frame
+from glubina.codegen.lowered import Lowering, Stage
+from glubina.codegen.nest import inner_extent
+from glubina.codegen.target import Target
+from glubina.graph.node import Node
+from glubina.graph.philox import GROUP
+from glubina.schedule.affine import Affine, Space
+from glubina.schedule.views import in_place, reshaped
+
+LINE = 64
+"""Threads' parts of a flat loop begin at multiples of so many elements."""
+
+BLOCK = 4096
+"""Elements of a long row that one thread works on at a time."""
+
+
+def lower(form: Structure, target: Target) -> Lowering:
+    """The native function of an element-wise or pooling kernel."""
+    kernel = form.kernel
+    symbol = f"map_{form.key}"
+    count = len(kernel.inputs) + len(kernel.outputs)
+    leading = kernel.space[0] if kernel.space else 1
+    stage = Stage(symbol, tuple(range(count)), (leading, *form.arguments()))
+    size = kernel.outputs[0].size
+    flops = size * sum(n.op.cost for n in form.order if n.dtype.kind == "f")
+    return Lowering(form.key, (stage,), (), lambda: write(symbol, form, target), flops)
+
+
+def lanes_for(form: Structure, target: Target) -> int:
+    """Elements per vector: a register of the widest output, but no wider than of 32 bits."""
+    size = max(node.dtype.itemsize for node in form.kernel.outputs)
+    return target.vector_bits // 8 // min(max(size, 4), 8)
+
+
+def vectors_for(form: Structure, lanes: int) -> int:
+    """How many vectors are in work at once: more where little is done with each."""
+    if any(node.op.name == "random_bits" for node in form.order):
+        return max(1, GROUP // lanes)
+    cost = sum(node.op.cost for node in form.order)
+    if any(node.op.family == "window" for node in form.order):
+        return 1
+    return 4 if cost <= 12 else 2 if cost <= 40 else 1
+
+
+def make_evaluator(
+    frame: Frame, form: Structure, space: Space, lanes: int, first: int, steady: frozenset[Node]
+) -> Evaluator:
+    """An evaluator whose inputs are the frame's first buffers.
+
+    first: the position among the frame's numbers where the scalars of the structure begin.
+    """
+    pointers = {node: frame.buffer(i) for i, node in enumerate(form.kernel.inputs)}
+    constants = {
+        node: frame.number(first + i) if node.op.name == "random_bits"
+        else frame.scalar(first + i, node.dtype)
+        for i, node in enumerate(form.numbers)
+    }  # fmt: skip
+    evaluator = Evaluator(frame, space, lanes, pointers, constants, steady)
+    evaluator.indexed = frozenset(
+        (n.sources[0], n.attributes) for n in form.order if n.op.name == "pool_index"
+    )
+    return evaluator
+
+
+def write(symbol: str, form: Structure, target: Target) -> str:
+    """The LLVM module of the kernel."""
+    return module([_Map(symbol, form, target).function()])
+
+
+class _Map:
+    """One element-wise kernel function being written."""
+
+    def __init__(self, symbol: str, form: Structure, target: Target) -> None:
+        self.form = form
+        self.kernel = kernel = form.kernel
+        self.lanes = lanes_for(form, target)
+        self.vectors = vectors_for(form, self.lanes)
+        self.frame = Frame(symbol, len(kernel.inputs) + len(kernel.outputs))
+        self.f = self.frame.f
+        self.space = Space()
+        overwritten = {kernel.inputs[i] for _, i in in_place(kernel)}
+        steady = frozenset(n for n in kernel.inputs if n not in overwritten)
+        self.evaluator = make_evaluator(self.frame, form, self.space, self.lanes, 1, steady)
+        count = len(kernel.inputs)
+        self.targets = [self.frame.buffer(count + i) for i in range(len(kernel.outputs))]
+
+    def function(self) -> Function:
+        """Write it."""
+        inner = inner_extent(
+            self.kernel.outputs, frozenset(self.kernel.inputs), self.kernel.space, self.lanes
+        )
+        if inner is None:
+            self._flat()
+        else:
+            self._rows(inner)
+        return self.frame.finish()
+
+    # -- one loop over everything ---------------------------------------------------------------
+
+    def _flat(self) -> None:
+        f = self.f
+        rest = int(np.prod(self.kernel.space[1:], dtype=np.int64))
+        total = f.mul(self.frame.number(0), f.i64(rest))
+        step = self.lanes * self.vectors
+        start, stop = self.frame.share(total, max(LINE, step))
+        last = f.sub(stop, f.i64(step - 1))
+        whole = self.space.loop(None, step)
+        with f.loop(start, last, f.i64(step)) as loop:
+            self._body(whole, loop.index, self.vectors)
+        # The number of full steps decides where the rest begins.
+        done = f.binary("and", f.maximum(f.sub(stop, start), f.i64(0)), f.i64(-step))
+        short = self.space.loop(None, self.lanes)
+        with f.loop(f.add(start, done), stop, f.i64(self.lanes)) as loop:
+            self._body(short, loop.index, 1, self._mask(f.sub(stop, loop.index)))
+
+    # -- rows -----------------------------------------------------------------------------------
+
+    def _rows(self, inner: int) -> None:
+        f = self.f
+        rest = int(np.prod(self.kernel.space[1:], dtype=np.int64))
+        blocks = -(-inner // BLOCK) if inner >= 2 * BLOCK else 1
+        total = f.mul(self.frame.number(0), f.i64(rest // inner * blocks))
+        start, stop = self.frame.share(total, 1)
+        with f.loop(start, stop, f.i64(1)) as loop, self.evaluator.index.scope():
+            item = self.space.loop(None)
+            self.evaluator.index.bind(item, loop.index)
+            row = self.space.scale(self.space.floordiv(item, blocks), inner)
+            self._row(row, inner, self.space.mod(item, blocks) if blocks > 1 else None)
+
+    def _row(self, row: Affine, inner: int, block: Affine | None) -> None:
+        """The elements of one row, or those of one block of it."""
+        f, lanes = self.f, self.lanes
+        vectors = self._fitting(inner)
+        step = lanes * vectors
+        full = inner // step * step
+        first, end = f.i64(0), f.i64(full)
+        if block is not None:
+            first = self.evaluator.index.scalar(self.space.scale(block, BLOCK))
+            end = f.minimum(f.add(first, f.i64(BLOCK)), end)
+        if full == step and block is None:
+            self._body(row, None, vectors)
+        elif full:
+            column = self.space.counter(full - step, step)
+            with f.loop(first, end, f.i64(step)) as loop:
+                self._body(self.space.add(row, column), loop.index, vectors, variable=column)
+        if full < inner:
+            if block is None:
+                self._rest(row, full, inner)
+            else:
+                is_last = f.compare("eq", end, f.i64(full))
+                with f.when(is_last):
+                    self._rest(row, full, inner)
+
+    def _rest(self, row: Affine, position: int, inner: int) -> None:
+        while position < inner:
+            left = inner - position
+            mask = None if left >= self.lanes else self._mask(self.f.i64(left))
+            at = self.space.add(row, position)
+            self._body(at, None, 1, mask, min(left, self.lanes))
+            position += self.lanes
+
+    def _fitting(self, inner: int) -> int:
+        """As many vectors at once as leave the shortest rest."""
+        count = inner // self.lanes
+        choices = range(self.vectors, 0, -1)
+        return next((v for v in choices if count and count % v == 0), 1)
+
+    # -- elements -------------------------------------------------------------------------------
+
+    def _mask(self, left: Value) -> Value:
+        """The lanes below the number of elements that are left."""
+        f = self.f
+        lanes = f.lane_numbers(self.lanes, "i32")
+        bound = f.minimum(left, f.i64(self.lanes))
+        return f.compare("ult", lanes, self.evaluator.index.spread(bound, "i32"))
+
+    def _body(
+        self,
+        start: Affine,
+        value: Value | None,
+        vectors: int,
+        mask: Value | None = None,
+        real: int | None = None,
+        variable: Affine | None = None,
+    ) -> None:
+        """Evaluate and store `vectors` vectors from the row-major position `start` on."""
+        e, space = self.evaluator, self.space
+        if value is not None:
+            e.index.bind(variable or start, value)
+        with e.masked(mask), e.index.lanes_in_use(real):
+            results = []
+            for v in range(vectors):
+                at = space.add(start, v * self.lanes)
+                flat = space.add(at, e.index.lane)
+                for output, target in zip(self.kernel.outputs, self.targets, strict=True):
+                    index = reshaped((flat,), (output.size,), output.shape, space)
+                    value = e.evaluate(output, index if output.shape else ())
+                    results.append((target, output, at, value))
+            for target, output, at, value in results:
+                e.store(target, output, at, value)
