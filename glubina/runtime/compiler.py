@@ -6,8 +6,9 @@ import ctypes
 import functools
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -28,7 +29,7 @@ def compile_ir(modules: Sequence[str], target: Target) -> bytes:
     A module is text without triple and data layout, which are the target's. Its kernels are
     already vectorised, so LLVM only simplifies the code. Raises CompileError.
     """
-    return bundle(_compile_all(modules, target))
+    return bundle(_compile_all(modules, len(modules), target))
 
 
 def compile_kernels(
@@ -41,7 +42,7 @@ def compile_kernels(
     cache = open_cache(target) if cache is None else cache
     objects = {key: cache.read("kernel", key) for key in kernels}
     missing = [key for key, code in objects.items() if code is None]
-    compiled = _compile_all([kernels[key]() for key in missing], target)
+    compiled = _compile_all((kernels[key]() for key in missing), len(missing), target)
     for key, code in zip(missing, compiled, strict=True):
         objects[key] = code
         cache.write("kernel", key, code)
@@ -85,31 +86,37 @@ def unbundle(data: bytes) -> list[bytes]:
 # -- compilation ----------------------------------------------------------------------------------
 
 
-def _compile_all(modules: Sequence[str], target: Target) -> list[bytes]:
-    """Compile each module by itself, the longest first, on several threads."""
-    results: list[bytes] = [b""] * len(modules)
+def _compile_all(modules: Iterable[str], count: int, target: Target) -> list[bytes]:
+    """Compile `count` modules, each by itself, on several threads.
+
+    They begin while the modules are still being made, which happens on this thread only.
+    """
+    results: list[bytes] = [b""] * count
     errors: list[BaseException] = []
-    # popped from the end; `list.pop` is atomic
-    queue = sorted(range(len(modules)), key=lambda number: len(modules[number]))
+    queue: SimpleQueue[tuple[int, str] | None] = SimpleQueue()
 
     def work() -> None:
-        while queue and not errors:
+        while (item := queue.get()) is not None:
+            if errors:
+                continue
             try:
-                number = queue.pop()
-            except IndexError:
-                return
-            try:
-                results[number] = _object_code(modules[number], target)
+                results[item[0]] = _object_code(item[1], target)
             except BaseException as error:
                 errors.append(error)
 
-    helpers = min(default_threads(), len(modules)) - 1
+    helpers = max(1, min(default_threads(), count)) - 1
     threads = [threading.Thread(target=work, daemon=True) for _ in range(helpers)]
     for thread in threads:
         thread.start()
-    work()
-    for thread in threads:
-        thread.join()
+    try:
+        for item in enumerate(modules):
+            queue.put(item)
+    finally:
+        for _ in range(helpers + 1):
+            queue.put(None)
+        work()
+        for thread in threads:
+            thread.join()
     if errors:
         raise errors[0]
     return results

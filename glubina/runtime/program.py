@@ -73,13 +73,20 @@ class Program:
         ValueError for buffers that do not fit the plan, and MemoryError if the program needs more
         memory than there is; both before anything is written.
         """
+        if not self._frames:
+            # once or so per program, so that running it again and again is not slowed down
+            self._check(inputs, outputs)
+        addresses = [buffer.address for buffer in inputs]
+        addresses += [buffer.address for buffer in outputs]
+        self.run_at(addresses, threads)
+
+    def run_at(self, addresses: Sequence[int], threads: int | None = None) -> None:
+        """As `run`, given the addresses of the inputs' and then the outputs' memory.
+
+        Quicker by the look at each buffer; whether they fit the plan is not checked.
+        """
+        frame = self._take_frame()
         try:
-            frame = self._frames.pop()
-        except IndexError:
-            frame = self._new_frame(inputs, outputs)
-        try:
-            addresses = [buffer.address for buffer in inputs]
-            addresses += [buffer.address for buffer in outputs]
             self._pack(frame.addresses, 0, *addresses)
             wanted = threads or TEAM.threads
             if wanted != frame.wanted or frame.threads > TEAM.size:
@@ -89,8 +96,10 @@ class Program:
             elif self._call(frame.job_address, TEAM.address):
                 raise self._error(frame)
         except struct.error:
-            self._check(inputs, outputs)
-            raise
+            count = len(self.plan.inputs) + len(self.plan.outputs)
+            raise ValueError(
+                f"a program with {count} inputs and outputs was given {len(addresses)}"
+            ) from None
         finally:
             if len(self._frames) < _KEPT_FRAMES:
                 self._frames.append(frame)
@@ -113,13 +122,9 @@ class Program:
         if steps < 1:
             raise ValueError(f"the number of steps should be at least 1, it is {steps}")
         self._check(inputs, outputs)
+        frame = self._take_frame()
         try:
-            frame = self._frames.pop()
-        except IndexError:
-            frame = self._new_frame(inputs, outputs)
-        try:
-            addresses = [buffer.address for buffer in (*inputs, *outputs)]
-            self._pack(frame.addresses, 0, *addresses)
+            self._pack(frame.addresses, 0, *[buffer.address for buffer in (*inputs, *outputs)])
             self._set_threads(frame, threads or TEAM.threads)
             deadline = 0 if seconds is None else time.monotonic_ns() + int(seconds * 1e9)
             frame.set_steps(steps, deadline)
@@ -133,10 +138,11 @@ class Program:
             if len(self._frames) < _KEPT_FRAMES:
                 self._frames.append(frame)
 
-    def _new_frame(self, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> Frame:
-        # checked here, so that a program that runs again and again is not slowed down by it
-        self._check(inputs, outputs)
-        return Frame(self.plan, self._library.addresses, self._flags)
+    def _take_frame(self) -> Frame:
+        try:
+            return self._frames.pop()
+        except IndexError:
+            return Frame(self.plan, self._library.addresses, self._flags)
 
     def _set_threads(self, frame: Frame, wanted: int) -> None:
         threads = wanted if self._shared else 1

@@ -118,6 +118,14 @@ def test_an_error_does_not_stay(threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", THREADS)
+def test_running_by_addresses(threads: int) -> None:
+    program = adder(5)
+    a, b, out = *buffers(*np.ones((2, 5), np.float32)), Buffer(20)
+    program.run_at([a.address, b.address, out.address], threads)
+    assert out.array((5,), np.float32).tolist() == [2] * 5
+
+
+@pytest.mark.parametrize("threads", THREADS)
 def test_many_steps_in_one_call(threads: int) -> None:
     program = counter(100)
     state = Buffer.zeros(800)
@@ -173,7 +181,7 @@ def test_buffers_are_checked() -> None:
     with pytest.raises(ValueError, match=r"input 1 has 12 bytes, but float32 of shape \(4,\)"):
         program.run([good, Buffer(12)], [good])
     program.run([good, good], [good])
-    with pytest.raises(ValueError, match="1 outputs was given 2"):
+    with pytest.raises(ValueError, match="3 inputs and outputs was given 4"):
         program.run([good, good], [good, good])
     with pytest.raises(ValueError, match="output 0 has 8 bytes"):
         program.run_many([good, good], [Buffer(8)], 2)
