@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glubina import metrics
+from glubina.tensor import Tensor, tensor
 
 TRUE = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 1, 1, 0, 1])
@@ -92,3 +93,44 @@ def test_refusals() -> None:
         metrics.resolve("acuracy")
     with pytest.raises(TypeError, match="a metric is a name"):
         metrics.resolve(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "hits", "examples"),
+    [
+        ([[0.1, 0.9, 0], [2, 1, 0], [0, 0, 1]], [1, 0, 1], 2, 3),  # logits and class numbers
+        ([[0.1, 0.9, 0], [2, 1, 0]], [[0, 1, 0], [0, 0, 1]], 1, 2),  # and one-hot targets
+        ([[0.2], [0.7], [0.9]], [[0.0], [1.0], [0.0]], 2, 3),  # probabilities of one class
+        ([[0.2], [0.7], [0.9]], [0, 1, 0], 2, 3),
+        ([0.2, 0.7], [0, 0], 1, 2),
+        ([[[0.1, 0.9], [2, 1]], [[2, 1], [2, 1]]], [[1, 1], [0, 0]], 3, 4),  # a class per position
+    ],
+)
+def test_running_accuracy(
+    outputs: list[object], targets: list[object], hits: int, examples: int
+) -> None:
+    total, count = metrics.resolve("accuracy").total(tensor(outputs), tensor(targets))
+    assert total.item() == hits
+    assert count == np.size(targets) // (
+        3 if np.shape(outputs) == np.shape(targets) == (2, 3) else 1
+    )
+
+
+def test_running_errors() -> None:
+    outputs, targets = tensor([[1.0, 2.0], [3.0, 5.0]]), tensor([[1.0, 0.0], [0.0, 1.0]])
+    total, count = metrics.resolve("mse").total(outputs, targets)
+    assert (total.item(), count) == (29.0, 4)
+    total, count = metrics.resolve("mae").total(outputs, targets)
+    assert (total.item(), count) == (9.0, 4)
+    with pytest.raises(ValueError, match=r"shape \(2, 2\) and the targets \(2,\)"):
+        metrics.resolve("mae").total(outputs, tensor([1.0, 2.0]))
+
+
+def test_a_metric_of_one_s_own() -> None:
+    def bias(outputs: Tensor, targets: Tensor) -> tuple[Tensor, int]:
+        return (outputs - targets).sum(), outputs.shape[0]
+
+    metric = metrics.resolve(bias)
+    assert metric.name == "bias"
+    assert metric.total(tensor([1.0, 2.0]), tensor([0.0, 0.0]))[0].item() == 3
+    assert metrics.resolve(metric) is metric
