@@ -1,0 +1,140 @@
+"""How operations read tensors and make new ones."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from glubina.graph.node import DType, Node, Shape
+from glubina.graph.ops.marker import detach as detach_node
+from glubina.tensor.cell import Cell, Leaf
+from glubina.tensor.mode import mode
+
+if TYPE_CHECKING:
+    from glubina.tensor.handle import Tensor
+
+
+class TensorBase:
+    """A handle to a cell: what a tensor is before its operations are added."""
+
+    __slots__ = ("__weakref__", "_cell", "_done", "_requires_grad", "grad")
+
+    _cell: Cell
+    _requires_grad: bool
+    _done: bool
+    grad: Tensor | None
+
+    @property
+    def shape(self) -> Shape:
+        """The extents of the axes."""
+        return self._cell.node.shape
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the elements."""
+        return self._cell.node.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._cell.node.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._cell.node.size
+
+
+class _Made:
+    """What `wrap` makes, and what it has made that is still pending."""
+
+    kind: type[Tensor]
+
+    def __init__(self) -> None:
+        self.pending: list[weakref.ref[Cell]] = []
+        self.limit = 4096
+
+    def prune(self) -> None:
+        """Forget the cells that are gone or have their value."""
+        self.pending = [r for r in self.pending if (c := r()) is not None and c.value() is None]
+        self.limit = max(4096, 2 * len(self.pending))
+
+
+made = _Made()
+_new = object.__new__
+_ref = weakref.ref
+
+
+def wrap(node: Node, requires_grad: bool = False) -> Tensor:
+    """A tensor whose value a node gives."""
+    cell = _new(Cell)
+    cell.node = node
+    cell.keep = requires_grad
+    cell.leaf = cell.owner = cell.before = None
+    tensor = _new(made.kind)
+    tensor._cell = cell
+    tensor._requires_grad = requires_grad
+    tensor._done = False
+    tensor.grad = None
+    pending = made.pending
+    pending.append(_ref(cell))
+    if len(pending) > made.limit:
+        made.prune()
+    return tensor
+
+
+def consume(tensor: Tensor) -> Node:
+    """The node by which an operation reads a tensor: derivatives stop where they should."""
+    cell = tensor._cell
+    node = cell.node
+    if not mode.grad:
+        return _value_node(cell, node)
+    if tensor._requires_grad:
+        if type(node) is Leaf and node.origin is not None:
+            node.used = True
+        return node
+    if type(node) is Leaf:
+        return node if node.owner is None else detach_node(node)
+    return detach_node(node)
+
+
+def consume_value(tensor: Tensor) -> Node:
+    """The node by which an operation without a derivative reads a tensor."""
+    cell = tensor._cell
+    return _value_node(cell, cell.node)
+
+
+def _value_node(cell: Cell, node: Node) -> Node:
+    """Just the value: a pending leaf that nobody used as one is seen through."""
+    if type(node) is Leaf:
+        if node.origin is not None:
+            if not node.used:
+                return node.origin
+            from glubina.tensor.realise import realise_pending
+
+            realise_pending()
+        return node
+    return cell.leaf or node
+
+
+def claim(tensor: Tensor) -> None:
+    """Make a tensor a leaf of its own, with respect to which gradients are taken."""
+    from glubina.tensor.cell import leaf_of_buffer, leaf_of_node
+
+    cell = tensor._cell
+    held = cell.value()
+    if held is not None and held.buffer is not None:
+        leaf = leaf_of_buffer(held.buffer, held.shape, held.dtype)
+    else:
+        leaf = leaf_of_node(held or cell.node)
+        leaf.before = cell.before
+    leaf.owner = _ref(tensor)
+    if held is None or cell.node is not held or (cell.owner is not None and cell.owner()):
+        tensor._cell = cell = Cell(leaf)
+        made.pending.append(_ref(cell))
+    cell.node, cell.leaf, cell.before, cell.owner = leaf, None, None, leaf.owner
+
+
+def as_any(value: object) -> Any:
+    """The value without its type, for places where NumPy's types say too little."""
+    return value

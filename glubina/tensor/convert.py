@@ -1,0 +1,76 @@
+"""What operations accept as an operand, and how it becomes a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glubina.graph.errors import DTypeError
+from glubina.graph.node import DType, Node
+from glubina.tensor.base import TensorBase, wrap
+from glubina.tensor.cell import Cell, Leaf, Scalar, leaf_of_array
+from glubina.tensor.promotion import DEFAULT, as_dtype, float64
+
+if TYPE_CHECKING:
+    from glubina.tensor.handle import Tensor
+
+Operand: TypeAlias = Union["Tensor", Scalar, NDArray[Any], np.generic]
+ArrayLike: TypeAlias = Union["Tensor", Scalar, NDArray[Any], np.generic, Sequence[Any]]
+
+
+def is_tensor(value: object) -> TypeGuard[Tensor]:
+    """Whether a value is a tensor."""
+    return isinstance(value, TensorBase)
+
+
+def settled(leaf: Leaf) -> Tensor:
+    """A tensor whose value is there."""
+    tensor = wrap(leaf)
+    return tensor
+
+
+def as_tensor(value: ArrayLike, dtype: DType | None = None) -> Tensor:
+    """The value as a tensor: itself if it is one, else a copy of it."""
+    if is_tensor(value):
+        return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+    return settled(leaf_of_array(numpy_array(value, dtype)))
+
+
+def numpy_array(value: Any, dtype: DType | None = None) -> NDArray[Any]:
+    """An array that a tensor can hold, from numbers, nested lists or an array."""
+    if isinstance(value, (list, tuple)):
+        value = _without_tensors(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DTypeError(f"tensor: the nested lists have different lengths ({error})") from error
+    if array.dtype.kind not in "biuf":
+        if array.dtype == object or array.dtype.kind in "US":
+            raise DTypeError(
+                f"tensor: cannot hold {array.dtype.name} elements such as "
+                f"{_example(array)!r}; numbers are needed"
+            )
+        raise DTypeError(f"tensor: {array.dtype} is not a dtype that tensors have")
+    if dtype is not None:
+        return array.astype(dtype, copy=False)
+    if array.dtype == float64 and not isinstance(value, (np.ndarray, np.generic)):
+        return array.astype(DEFAULT)
+    return array.astype(as_dtype(array.dtype), copy=False)
+
+
+def _without_tensors(value: Any) -> Any:
+    if is_tensor(value):
+        return value.numpy()
+    if isinstance(value, (list, tuple)):
+        return [_without_tensors(v) for v in value]
+    return value
+
+
+def _example(array: NDArray[Any]) -> Any:
+    return array.flat[0] if array.size else None
+
+
+__all__ = ["ArrayLike", "Cell", "Node", "Operand", "as_tensor", "is_tensor", "numpy_array"]

@@ -1,0 +1,132 @@
+"""The structure of pending work: what it is made of, without any value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from glubina.graph.node import Node, Primitive, make, new, topological
+from glubina.graph.ops.source import INPUT, InputAttributes
+from glubina.tensor.cell import Leaf, is_pending
+
+Key = tuple[Any, ...]
+
+
+class Structure(NamedTuple):
+    """A graph's canonical key, its leaves in the order of the key, and those still pending."""
+
+    key: Key
+    leaves: list[Leaf]
+    pending: list[Leaf]
+
+
+def structure(outputs: Sequence[Node]) -> Structure:
+    """Walk the graph once: equal keys mean equal programs.
+
+    The key lists the nodes, sources first: (operation, attributes, numbers of the sources), for a
+    leaf its shape and dtype and the number of the first leaf with the same buffer.
+    """
+    numbers: dict[Node, int] = {}
+    parts: list[Any] = []
+    leaves: list[Leaf] = []
+    pending: list[Leaf] = []
+    buffers: dict[int, int] = {}
+    count = 0
+    stack: list[Node] = list(outputs)
+    stack.reverse()
+    while stack:
+        node = stack[-1]
+        if node in numbers:
+            stack.pop()
+            continue
+        sources = node.sources
+        if sources:
+            ready = True
+            for source in reversed(sources):
+                if source not in numbers:
+                    stack.append(source)
+                    ready = False
+            if not ready:
+                continue
+            attributes: Any = node.attributes
+            if node.op is VARIABLE:
+                attributes = None
+            parts.append((node.op, attributes, *[numbers[s] for s in sources]))
+        elif type(node) is Leaf:
+            same = count
+            if node.buffer is not None:
+                same = buffers.setdefault(id(node.buffer), count)
+            elif is_pending(node):
+                pending.append(node)
+            leaves.append(node)
+            parts.append((node.shape, node.dtype, same))
+        else:
+            parts.append((node.op, node.attributes))
+        stack.pop()
+        numbers[node] = count
+        count += 1
+    parts.append(tuple([numbers[o] for o in outputs]))
+    return Structure(tuple(parts), leaves, pending)
+
+
+# -- variables of functions ---------------------------------------------------------------------
+
+VARIABLE = Primitive(
+    "variable",
+    "marker",
+    r"x",
+    lambda sources, a: (sources[0].shape, sources[0].dtype),
+    lambda a, x: x,
+    lambda y, g: (g,),
+    cost=0,
+)
+_count = iter(range(1 << 62))
+
+
+def variable(x: Node) -> Node:
+    """The same value with an identity of its own, so that derivatives can be taken by it alone."""
+    return make(VARIABLE, (x,), InputAttributes(next(_count)))
+
+
+def without_variables(outputs: Sequence[Node]) -> list[Node]:
+    """The outputs with each variable replaced by what it stands for."""
+    order = topological(outputs)
+    if not any(node.op is VARIABLE for node in order):
+        return list(outputs)
+    table: dict[Node, Node] = {}
+    for node in order:
+        sources = tuple([table[s] for s in node.sources])
+        if node.op is VARIABLE:
+            table[node] = sources[0]
+        elif sources == node.sources:
+            table[node] = node
+        else:
+            table[node] = make(node.op, sources, node.attributes)
+    return [table[o] for o in outputs]
+
+
+def with_fresh_leaves(
+    outputs: Sequence[Node], leaves: Sequence[Leaf]
+) -> tuple[list[Node], list[Node], list[int]]:
+    """A copy of the graph on new inputs, which hold no values: one per distinct buffer.
+
+    Returns the outputs, the inputs, and for each input the number of its (first) leaf.
+    """
+    table: dict[Node, Node] = {}
+    inputs: list[Node] = []
+    numbers: list[int] = []
+    buffers: dict[int, Node] = {}
+    for number, leaf in enumerate(leaves):
+        fresh = buffers.get(id(leaf.buffer)) if leaf.buffer is not None else None
+        if fresh is None:
+            fresh = new(INPUT, (), leaf.attributes, leaf.shape, leaf.dtype)
+            inputs.append(fresh)
+            numbers.append(number)
+            if leaf.buffer is not None:
+                buffers[id(leaf.buffer)] = fresh
+        table[leaf] = fresh
+    for node in topological(outputs):
+        if node not in table:
+            sources = tuple([table[s] for s in node.sources])
+            table[node] = node if not sources else make(node.op, sources, node.attributes)
+    return [table[o] for o in outputs], inputs, numbers
