@@ -8,7 +8,6 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-DEMO   := runs/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench startup lint format types docs clean
@@ -37,12 +36,11 @@ DOCS  := $(VENV)/installed-docs
 # --- tasks ---
 
 demo: $(PLOTS)  ## train the default job on real data and show the result
-	@rm -rf $(DEMO)
-	$(BIN)/glubina train --output $(DEMO)
-	@echo
-	@echo "The run is in $(DEMO)/ — its pictures:"
-	@ls -1 $(DEMO)/*.png | sed 's/^/  /'
-	@echo "The figures again, from the saved files:  $(BIN)/glubina evaluate $(DEMO)"
+	@$(BIN)/glubina train
+	@run=$$(ls -td runs/*/ | head -n 1); echo; \
+	echo "Pictures:  $${run}curves.png     loss and accuracy over the epochs"; \
+	echo "           $${run}confusion.png  which digits are taken for which"; \
+	echo "The same figures from the saved files:  $(BIN)/glubina evaluate $$run"
 
 test: $(TEST)  ## lint, types and tests
 	$(BIN)/ruff check .
@@ -50,7 +48,7 @@ test: $(TEST)  ## lint, types and tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: $(TEST)  ## measure against PyTorch (skips its columns where torch is not installed)
+bench: $(PLOTS)  ## measure against PyTorch (skips its columns where torch is not installed)
 	$(BIN)/python -m benchmarks
 
 startup: $(PLOTS)  ## measure the import and the first steps in fresh processes

@@ -129,7 +129,7 @@ def check_glubina(words: list[str]) -> None:
     """`glubina COMMAND --option`: the command line has both."""
     import typer
 
-    from glubina.cli import app
+    from glubina.cli.app import app
 
     command: Any = typer.main.get_command(app)
     words = list(words)
