@@ -31,6 +31,7 @@ def load(folder: RunFolder) -> Saved:
     try:
         model.load_state_dict(weights)
     except StateError as error:
-        raise DamagedFileError(folder.weights, f"does not fit model.json: {error}") from error
+        differences = "; ".join(line.strip() for line in str(error).splitlines())
+        raise DamagedFileError(folder.weights, f"does not fit model.json: {differences}") from error
     model.eval()
     return Saved(file, Trainer(model, loss=CrossEntropyLoss()), preprocessing)

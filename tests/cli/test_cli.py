@@ -49,9 +49,9 @@ def test_a_run_leaves_everything(run: Path) -> None:
     settings = json.loads((run / "settings.json").read_text())
     assert (settings["recipe"], settings["epochs"], settings["seed"]) == ("digits", 2, 3)
     figures = json.loads((run / "metrics.json").read_text())
-    assert figures["examples"] == 360
+    assert figures["examples"] == 359
     assert figures["accuracy"] > 0.5
-    assert np.trace(figures["confusion"]) == round(360 * figures["accuracy"])
+    assert np.trace(figures["confusion"]) == round(359 * figures["accuracy"])
     lines = (run / "history.csv").read_text().splitlines()
     assert lines[0].startswith("epoch,loss,accuracy,val_loss,val_accuracy")
     assert len(lines) == 3
