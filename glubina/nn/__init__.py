@@ -1,0 +1,65 @@
+"""Modules, layers, losses and initialisers: what a network is made of."""
+
+from __future__ import annotations
+
+from glubina.nn import functional, init, utils
+from glubina.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from glubina.nn.architecture import build, describe
+from glubina.nn.containers import ModuleDict, ModuleList, Sequential
+from glubina.nn.convolution import Conv1d, Conv2d, Conv3d, LazyConv1d, LazyConv2d, LazyConv3d
+from glubina.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
+from glubina.nn.dropout import Dropout
+from glubina.nn.errors import ArchitectureError, StateError
+from glubina.nn.linear import LazyLinear, Linear
+from glubina.nn.loss import L1Loss, MSELoss
+from glubina.nn.module import Module
+from glubina.nn.normalisation import BatchNorm1d, BatchNorm2d, LayerNorm
+from glubina.nn.parameter import Parameter
+from glubina.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from glubina.nn.shape import Flatten, Identity
+from glubina.nn.summary import Summary, summary
+
+__all__ = [
+    "ArchitectureError",
+    "AvgPool1d",
+    "AvgPool2d",
+    "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "L1Loss",
+    "LayerNorm",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyLinear",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "StateError",
+    "Summary",
+    "Tanh",
+    "build",
+    "describe",
+    "functional",
+    "init",
+    "summary",
+    "utils",
+]

@@ -1,0 +1,104 @@
+"""A network as plain data and back: the architecture file holds what this module makes.
+
+A module becomes `{"class": name, "arguments": {...}}`; modules among the arguments become the
+same in their place. Only classes of this library can be named: nothing is imported and no code
+is run because a file says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from glubina.nn.errors import ArchitectureError
+
+Kind = TypeVar("Kind", bound=type)
+
+CLASSES: dict[str, Any] = {}
+"""The classes that an architecture file may name."""
+
+
+def register(kind: Kind) -> Kind:
+    """Let architecture files name this class of the library (a decorator)."""
+    CLASSES[kind.__name__] = kind
+    return kind
+
+
+def describe(module: Any) -> dict[str, Any]:
+    """The module as data that JSON can hold; ArchitectureError where it is not possible."""
+    kind = type(module)
+    if CLASSES.get(kind.__name__) is not kind:
+        raise ArchitectureError(
+            f"{kind.__name__} is not a class of glubina, so its architecture cannot be written "
+            "to a file: save the weights (state_dict) and build the network in code"
+        )
+    return {
+        "class": kind.__name__,
+        "arguments": {
+            name: _plain(value, f"{kind.__name__}'s argument {name}")
+            for name, value in module.config().items()
+        },
+    }
+
+
+def build(description: Any, where: str = "the architecture") -> Any:
+    """The module that a description means, with fresh weights.
+
+    ArchitectureError names the place in the description where a class or an argument is unknown.
+    """
+    if not isinstance(description, Mapping) or "class" not in description:
+        raise ArchitectureError(f"{where}: expected an object with 'class', got {description!r}")
+    name = description["class"]
+    kind = CLASSES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        known = ", ".join(sorted(CLASSES))
+        raise ArchitectureError(f"{where}: unknown class {name!r}; known are {known}")
+    arguments = description.get("arguments", {})
+    if not isinstance(arguments, Mapping):
+        raise ArchitectureError(f"{where}: the arguments of {name} are not an object")
+    make = getattr(kind, "from_config", kind)
+    values = {k: _value(v, f"{where}, {name}.{k}") for k, v in arguments.items()}
+    return _call(make, values, f"{where}: {name}")
+
+
+def _call(make: Any, values: dict[str, Any], where: str) -> Any:
+    signature = inspect.signature(make)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    unknown = [k for k in values if k not in signature.parameters]
+    if unknown and not takes_any:
+        known = ", ".join(signature.parameters)
+        raise ArchitectureError(f"{where} has no argument {', '.join(unknown)}; it takes {known}")
+    positional: list[Any] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL and parameter.name in values:
+            positional = list(values.pop(parameter.name))
+    try:
+        signature.bind(*positional, **values)
+        return make(*positional, **values)
+    except ArchitectureError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ArchitectureError(f"{where} cannot be made: {error}") from error
+
+
+def _plain(value: Any, where: str) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(v, where) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, where) for k, v in value.items()}
+    if hasattr(value, "named_parameters"):
+        return describe(value)
+    raise ArchitectureError(f"{where}: {value!r} cannot be written to a file")
+
+
+def _value(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        if "class" in value and set(value) <= {"class", "arguments"}:
+            return build(value, where)
+        return {k: _value(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return tuple(_value(v, f"{where}[{i}]") for i, v in enumerate(value))
+    return value

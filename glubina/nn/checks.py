@@ -1,0 +1,70 @@
+"""Checks of arguments that many layers share; each error says what came and what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glubina.graph import DTypeError, ShapeError
+from glubina.tensor import Tensor
+
+
+def positive(name: str, value: Any) -> int:
+    """The value as an int of at least 1."""
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+def extents(name: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
+    """One whole number per spatial axis, from a number for all or a sequence."""
+    numbers = (value,) * rank if isinstance(value, int) else tuple(value)
+    wrong = len(numbers) != rank or any(int(n) != n or n < least for n in numbers)
+    if wrong:
+        raise ValueError(
+            f"{name} must be a whole number of at least {least} or {rank} of them, got {value!r}"
+        )
+    return tuple(int(n) for n in numbers)
+
+
+def probability(name: str, value: float) -> float:
+    """The value, if it lies in 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
+    return float(value)
+
+
+def axis_of(name: str, x: Tensor, axis: int) -> int:
+    """The axis counted from the front; ShapeError where there is none such."""
+    rank = len(x.shape)
+    if not -rank <= axis < rank:
+        raise ShapeError(f"{name}: axis {axis} is not an axis of shape {x.shape}")
+    return axis % rank
+
+
+def floating(x: Any) -> Tensor:
+    """The input, if it is a tensor of floating numbers."""
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"expected a tensor, got {type(x).__name__}; gl.tensor(x) makes one")
+    if x.dtype.kind != "f":
+        raise DTypeError(f"expected floating numbers, got {x.dtype} {x.shape}")
+    return x
+
+
+def same_dtype(x: Any, weight: Tensor) -> None:
+    """DTypeError unless the input is a tensor of the weights' dtype."""
+    if not isinstance(x, Tensor) or x.dtype != weight.dtype:
+        floating(x)
+        raise DTypeError(f"expected input of {weight.dtype}, as the weights are, got {x.dtype}")
+
+
+def images(x: Any, rank: int, channels: int | None = None) -> None:
+    """ShapeError unless x is [N, *spatial, C] with this number of spatial axes and channels."""
+    names = {1: "(N, L, C)", 2: "(N, H, W, C)", 3: "(N, D, H, W, C)"}[rank]
+    floating(x)
+    if len(x.shape) != rank + 2:
+        raise ShapeError(f"expected input of shape {names}, got {x.shape}")
+    if channels is not None and x.shape[-1] != channels:
+        hint = ""
+        if x.shape[1] == channels:
+            hint = "; channels come last here: transpose the input"
+        raise ShapeError(f"expected input of shape {names} with C = {channels}, got {x.shape}{hint}")

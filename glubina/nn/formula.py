@@ -1,0 +1,88 @@
+"""How layers speak to the graph: formulas on nodes, applied to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from glubina.graph import IndexRangeError, Node, ops
+from glubina.graph.node import DType
+from glubina.nn.parameter import put
+from glubina.tensor import Tensor
+from glubina.tensor.base import consume, consume_value, wrap
+from glubina.tensor.creation import tensor as held
+from glubina.tensor.inplace import write as write_node
+from glubina.tensor.mode import mode
+from glubina.tensor.random import default_generator
+
+
+def apply(formula: Callable[..., Node], *tensors: Tensor) -> Tensor:
+    """The tensor that a formula in graph operations gives for these tensors."""
+    node = formula(*[consume(t) for t in tensors])
+    if mode.grad:
+        for t in tensors:
+            if t._requires_grad:
+                return wrap(node, True)
+    return wrap(node)
+
+
+def write(target: Tensor, formula: Callable[..., Node], *tensors: Tensor) -> None:
+    """Replace a state tensor's value by what a formula gives, without derivatives."""
+    write_node(target, formula(*[consume_value(t) for t in tensors]))
+
+
+def spread(reduced: Node, axis: int, shape: tuple[int, ...]) -> Node:
+    """A reduction's result back along the axis that it removed."""
+    return ops.restored(reduced, (axis,), shape)
+
+
+def largest(z: Node, axis: int) -> Node:
+    """The maximum along an axis, in the shape of z, as a mere number for derivatives."""
+    return spread(ops.detach(ops.max(z, (axis,))), axis, z.shape)
+
+
+def scaled(x: Node, factor: float) -> Node:
+    """x times a number that belongs to the formula."""
+    return ops.multiply(x, ops.full_like(x, factor))
+
+
+@lru_cache(maxsize=64)
+def zeros(count: int, dtype: DType) -> Tensor:
+    """A vector of zeros that is never written to."""
+    return held(np.zeros(count, dtype))
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """IndexRangeError for a label outside 0 to classes − 1, where the labels are there already.
+
+    Labels that are still to be computed are checked by the program that uses them.
+    """
+    leaf = labels._cell.value()
+    if leaf is None or leaf.buffer is None or not labels.size:
+        return
+    values = leaf.buffer.array(leaf.shape, leaf.dtype)
+    if values.max() < classes and (leaf.dtype.kind == "u" or values.min() >= 0):
+        return
+    wrong = (values < 0) | (values >= classes)
+    place = np.argwhere(wrong)[0]
+    where = place[0] if place.size == 1 else tuple(place.tolist())
+    raise IndexRangeError(
+        f"label {values[wrong][0]} at position {where} is out of range: logits of {classes} "
+        f"classes need labels from 0 to {classes - 1}"
+    )
+
+
+def fill(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:
+    """Give a tensor these elements in its own dtype, and return it."""
+    put(tensor, values.astype(tensor.dtype))
+    return tensor
+
+
+def draws() -> np.random.Generator:
+    """A source of random numbers on the host, by the seed and the next counter of `gl`."""
+    seed, counter = default_generator.get_state()
+    default_generator.set_state((seed, counter + 1))
+    return np.random.Generator(np.random.Philox(key=np.array([seed, counter], np.uint64)))

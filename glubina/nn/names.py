@@ -1,0 +1,22 @@
+"""Losses by name, for `compile(loss="...")`."""
+
+from __future__ import annotations
+
+from glubina.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
+from glubina.nn.loss import L1Loss, Loss, MSELoss
+
+LOSSES: dict[str, type[Loss]] = {
+    "cross_entropy": CrossEntropyLoss,
+    "nll": NLLLoss,
+    "bce_with_logits": BCEWithLogitsLoss,
+    "mse": MSELoss,
+    "l1": L1Loss,
+    "mae": L1Loss,
+}
+
+
+def loss_named(name: str) -> Loss:
+    """The loss of a name, with its default settings; ValueError lists the names."""
+    if name not in LOSSES:
+        raise ValueError(f"unknown loss {name!r}; there are {', '.join(LOSSES)}")
+    return LOSSES[name]()

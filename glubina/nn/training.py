@@ -1,0 +1,109 @@
+"""Keras's verbs on every module: compile, fit, evaluate, predict, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from glubina.graph.node import Shape
+
+if TYPE_CHECKING:
+    from glubina.metrics import Metric, MetricFunction
+    from glubina.optim import Optimizer
+    from glubina.tensor import Tensor
+    from glubina.train import History
+    from glubina.train.trainer import Trainer
+
+
+class Trainable:
+    """What makes a module trainable; the work itself is done in `glubina.train`.
+
+    These imports happen where they are used: a network that is only called needs none of it.
+    """
+
+    _trainer: Trainer | None = None
+
+    def compile(
+        self,
+        optimizer: str | Optimizer | Callable[[list[Tensor]], Optimizer] = "adam",
+        loss: str | Callable[[Any, Any], Tensor] | None = None,
+        metrics: Sequence[str | Metric | MetricFunction] = (),
+    ) -> None:
+        """Say how the module is trained and measured.
+
+        optimizer: an optimizer over its parameters, a function that makes one from them, or a name
+        ("sgd", "adam", "adamw"; with that rule's default settings). loss: a loss such as
+        `nn.CrossEntropyLoss()`, a function of (outputs, targets), or a name ("cross_entropy",
+        "mse", "l1", "nll", "bce_with_logits"). metrics: names ("accuracy", ...), metrics or
+        functions, see `glubina.metrics`.
+        """
+        from glubina import optim
+        from glubina.nn.names import loss_named
+        from glubina.train.trainer import Trainer
+
+        rule: Any = optim.named(optimizer) if isinstance(optimizer, str) else optimizer
+        compared: Any = loss_named(loss) if isinstance(loss, str) else loss
+        self._trainer = Trainer(self._as_model(), rule, compared, metrics)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 32,
+        epochs: int = 1,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        callbacks: Any = None,
+        shuffle: bool = True,
+        seed: int | None = None,
+        verbose: int = 1,
+    ) -> History:
+        """Train for a number of epochs; the figures of each come back. See `Trainer.fit`.
+
+        x, y: inputs and targets along the first axis, a data set, or a DataLoader.
+        """
+        return self._compiled("fit").fit(
+            x,
+            y,
+            batch_size,
+            epochs,
+            validation_data,
+            validation_split,
+            callbacks,
+            shuffle,
+            seed,
+            verbose,
+        )
+
+    def evaluate(self, x: Any, y: Any = None, batch_size: int = 256) -> dict[str, float]:
+        """The loss and the metrics over data, by name."""
+        return self._compiled("evaluate").evaluate(x, y, batch_size)
+
+    def predict(self, x: Any, batch_size: int = 256) -> NDArray[Any]:
+        """The outputs for inputs, as a NumPy array; probabilities where the loss takes logits."""
+        from glubina.train.trainer import Trainer
+
+        trainer = self._trainer or Trainer(self._as_model())
+        return trainer.predict(x, batch_size)
+
+    def summary(self, input_shape: Shape | None = None) -> None:
+        """Print the layers: outputs, parameters, arithmetic, memory.
+
+        `input_shape` is one example's, without the batch axis; with it output shapes and
+        arithmetic are known. `nn.summary` gives the same as an object.
+        """
+        from glubina.nn.summary import summary
+
+        print(summary(self._as_model(), input_shape))
+
+    def _compiled(self, verb: str) -> Trainer:
+        if self._trainer is None:
+            raise RuntimeError(
+                f"call compile(optimizer=..., loss=...) before {verb}: it says what is minimised"
+            )
+        return self._trainer
+
+    def _as_model(self) -> Any:
+        return self

@@ -1,0 +1,46 @@
+"""Update rules, schedules of the learning rate, and limits on gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from glubina.optim.adam import Adam, AdamW
+from glubina.optim.clip import clip_grad_norm_, clip_grad_value_
+from glubina.optim.optimizer import Optimizer
+from glubina.optim.schedule import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    MultiStepLR,
+    Schedule,
+    StepLR,
+)
+from glubina.optim.sgd import SGD
+
+RULES: dict[str, Callable[[Any], Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+
+
+def named(name: str) -> Callable[[Any], Optimizer]:
+    """The rule of a name, to be called with parameters; ValueError lists the names."""
+    if name.lower() not in RULES:
+        raise ValueError(f"unknown optimizer {name!r}; there are {', '.join(RULES)}")
+    return RULES[name.lower()]
+
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LambdaLR",
+    "MultiStepLR",
+    "Optimizer",
+    "RULES",
+    "Schedule",
+    "StepLR",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "named",
+]

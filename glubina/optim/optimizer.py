@@ -1,0 +1,201 @@
+"""The base of the update rules: parameter groups, their settings, and what a rule remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from glubina.graph import Node
+from glubina.optim.settings import Settings
+from glubina.tensor import Tensor, tensor
+from glubina.tensor.autograd import recent_losses
+from glubina.tensor.base import consume_value
+from glubina.tensor.inplace import write
+from glubina.tensor.mode import mode
+from glubina.tensor.realise import realise
+
+Group = dict[str, Any]
+Updates = list[tuple[Tensor, Node]]
+"""New values: the tensor that takes it, and the node that gives it."""
+
+
+class Optimizer:
+    """An update rule over groups of parameters.
+
+    `params` is an iterable of tensors, or of dicts with "params" and settings of their own.
+    `param_groups` holds the groups with all their settings: changing a number there (a learning
+    rate) counts from the next step on and never makes a new program. `state` maps each parameter
+    to what the rule remembers about it.
+
+    A rule is a subclass with `_update`.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
+        self.defaults = dict(defaults)
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self._settings: list[Settings] = []
+        given = [params] if isinstance(params, Tensor) else list(params)
+        if not given:
+            raise ValueError(
+                f"{type(self).__name__} was given no parameters; a generator such as "
+                "net.parameters() can be used only once"
+            )
+        for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with settings of their own; what is not given is as for the others."""
+        params = group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        unknown = [name for name in group if name != "params" and name not in self.defaults]
+        if unknown:
+            known = ", ".join(self.defaults)
+            raise ValueError(f"unknown setting {', '.join(unknown)}; there are {known}")
+        known_ids = {id(p) for g in self.param_groups for p in g["params"]}
+        for parameter in params:
+            _check_parameter(parameter)
+            if id(parameter) in known_ids:
+                raise ValueError("a parameter is given to the optimizer twice")
+            known_ids.add(id(parameter))
+        made = {"params": params, **self.defaults, **{k: v for k, v in group.items()}}
+        made["params"] = params
+        self._check(made)
+        self.param_groups.append(made)
+        self._settings.append(Settings(made))
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Update every parameter that has a gradient.
+
+        Values, moments, gradients and the loss are worked out together, as one program; inside
+        `gl.compile` the step is only recorded. `closure` computes the loss and its gradients
+        anew; its result is returned.
+        """
+        loss = closure() if closure is not None else None
+        updates: Updates = []
+        with_gradient: list[Tensor] = []
+        for group, settings in zip(self.param_groups, self._settings):
+            chosen = [p for p in group["params"] if p.grad is not None]
+            if chosen:
+                with_gradient += chosen
+                updates += self._update(group, settings, chosen)
+        finish(updates, with_gradient)
+        return loss
+
+    # -- what a rule gives ----------------------------------------------------------------------
+
+    def _update(self, group: Group, settings: Settings, params: list[Tensor]) -> Updates:
+        """The new values of the parameters and of what the rule remembers."""
+        raise NotImplementedError
+
+    def _check(self, group: Group) -> None:
+        """ValueError for settings that make no sense."""
+        for name in ("lr", "weight_decay", "eps", "momentum"):
+            if name in group and not group[name] >= 0:
+                raise ValueError(f"{name} must not be negative, got {group[name]}")
+
+    def _remembered(self, parameter: Tensor, *names: str) -> list[Tensor]:
+        """Tensors of the parameter's shape that the rule remembers; zeros at first."""
+        state = self.state.setdefault(parameter, {})
+        for name in names:
+            if name not in state:
+                state[name] = tensor(np.zeros(parameter.shape, parameter.dtype))
+        return [state[name] for name in names]
+
+    # -- saving ---------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """What continuing needs: "state" by the parameter's number, "param_groups" with numbers.
+
+        The tensors are the optimizer's own: copy them to keep them.
+        """
+        numbers = {id(p): i for i, p in enumerate(self._parameters())}
+        groups = [
+            {**group, "params": [numbers[id(p)] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {numbers[id(p)]: dict(values) for p, values in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; ValueError, and no change, if it does not fit."""
+        groups = values["param_groups"]
+        have = [len(group["params"]) for group in self.param_groups]
+        come = [len(group["params"]) for group in groups]
+        if have != come:
+            raise ValueError(
+                f"the state has groups of {come} parameters, this optimizer groups of {have}"
+            )
+        parameters = self._parameters()
+        order = [number for group in groups for number in group["params"]]
+        state: dict[Tensor, dict[str, Tensor]] = {}
+        shared: dict[Any, Tensor] = {}
+        for parameter, number in zip(parameters, order):
+            saved = _by_number(values["state"], number)
+            if saved is not None:
+                state[parameter] = {k: _copied(k, v, parameter, shared) for k, v in saved.items()}
+        self.state = state
+        for group, saved_group in zip(self.param_groups, groups):
+            group.update({k: v for k, v in saved_group.items() if k != "params"})
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def __repr__(self) -> str:
+        lines = [
+            f"  group {i}: {len(g['params'])} parameters, "
+            + ", ".join(f"{k}={v}" for k, v in g.items() if k != "params")
+            for i, g in enumerate(self.param_groups)
+        ]
+        return f"{type(self).__name__}(\n" + "\n".join(lines) + "\n)"
+
+
+def _check_parameter(parameter: Any) -> None:
+    if not isinstance(parameter, Tensor):
+        raise TypeError(f"an optimizer takes tensors, got {type(parameter).__name__}")
+    if parameter.dtype.kind != "f":
+        raise TypeError(f"an optimizer takes floating tensors, got {parameter.dtype}")
+
+
+def _by_number(state: Mapping[Any, Any], number: int) -> Mapping[str, Any] | None:
+    """JSON has text keys only, so a number may come back as text."""
+    found = state.get(number, state.get(str(number)))
+    return found if found is None or isinstance(found, Mapping) else None
+
+
+def _copied(name: str, value: Any, parameter: Tensor, shared: dict[Any, Tensor]) -> Tensor:
+    """A tensor of its own; equal counts become one, so that they are counted once again."""
+    array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.shape not in ((), parameter.shape):
+        raise ValueError(
+            f"the state's {name} has shape {array.shape}, its parameter {parameter.shape}"
+        )
+    if array.shape == () and parameter.shape != ():
+        return shared.setdefault((name, array.item()), tensor(array))
+    return tensor(array)
+
+
+def gradient_of(parameter: Tensor) -> Node:
+    """The value of a parameter's gradient."""
+    assert parameter.grad is not None
+    return consume_value(parameter.grad)
+
+
+def finish(updates: Updates, with_gradient: Sequence[Tensor]) -> None:
+    """Write the new values, and work out everything that the step left pending."""
+    for target, node in updates:
+        write(target, node)
+    if mode.trace is not None:
+        return
+    cells = [target._cell for target, _ in updates]
+    cells += [p.grad._cell for p in with_gradient if p.grad is not None]
+    cells += recent_losses()
+    realise(cells)
