@@ -21,7 +21,7 @@ from glubina.codegen.index import IndexCode
 from glubina.codegen.target import llvm_type
 from glubina.graph.node import Node
 from glubina.graph.philox import BLOCKS, GROUP
-from glubina.schedule.affine import Affine, Index, Space, constant
+from glubina.schedule.affine import ZERO, Affine, Index, Space, constant
 from glubina.schedule.views import (
     MOVES,
     concat_reads,
@@ -86,6 +86,13 @@ class Evaluator:
         with self.index.scope():
             yield
         self.guard = before
+
+    def mask_below(self, left: Value) -> Value:
+        """The lanes below the number (i64) of elements that are left."""
+        f = self.f
+        numbers = f.lane_numbers(self.lanes, "i32")
+        bound = f.minimum(left, f.i64(self.lanes))
+        return f.compare("ult", numbers, self.index.spread(bound, "i32"))
 
     # -- values ---------------------------------------------------------------------------------
 
@@ -306,6 +313,16 @@ def _check_range(e: Evaluator, value: Value, extent: int) -> None:
         e.frame.fail(INDEX_OUT_OF_RANGE, value, f.i64(extent))
 
 
+def _alone(e: Evaluator, node: Node, index: Index) -> Value:
+    """A reduction over axes of extent 1: its one element, or its place 0."""
+    source = node.sources[0]
+    if node.op.name == "argmax":
+        return e.f.const(0, "i64")
+    rest = list(index)
+    full = [ZERO if a in node.attributes.axes else rest.pop(0) for a in range(len(source.shape))]
+    return e.evaluate(source, tuple(full))
+
+
 def _random_bits(e: Evaluator, node: Node, index: Index) -> Value:
     """The element's word of its Philox block; 64 neighbours share the work where they can."""
     flat = e.space.flatten(index, node.shape)
@@ -364,6 +381,10 @@ _SPECIAL: dict[str, Callable[[Evaluator, Node, Index], Value]] = {
     "iota": _iota,
     "take": _take,
     "random_bits": _random_bits,
+    "sum": _alone,
+    "prod": _alone,
+    "max": _alone,
+    "argmax": _alone,
     "pool_max": window.pool_max,
     "pool_index": window.pool_index,
     "pool_sum": window.pool_sum,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function, Value
 from glubina.codegen.target import llvm_type
+from glubina.graph.node import Node
 
 PARAMETERS = (("table", "ptr"), ("args", "ptr"), ("thread", "i64"), ("threads", "i64"))
 
@@ -41,6 +44,15 @@ class Frame:
             word = f.emit(bits, f"trunc {word} to {bits}")
         return f.emit(kind, f"bitcast {word} to {kind}")
 
+    def constants(self, nodes: Sequence[Node], first: int) -> dict[Node, Value]:
+        """The scalars of constants and random streams, from a position among the numbers on."""
+        return {
+            node: self.number(first + i)
+            if node.op.name == "random_bits"
+            else self.scalar(first + i, node.dtype)
+            for i, node in enumerate(nodes)
+        }
+
     def share(self, total: Value, multiple: int) -> tuple[Value, Value]:
         """This thread's range [start, stop) of 0..total; start is a multiple of `multiple`."""
         f = self.f
@@ -73,8 +85,3 @@ class Frame:
 
     def _pointer(self, index: Value) -> Value:
         return self.f.invariant_load(self.f.element(self.table, index, "ptr"), "ptr")
-
-
-def mask_type(lanes: int) -> str:
-    """The type of one condition per lane."""
-    return vector("i1", lanes)

@@ -63,11 +63,7 @@ def make_evaluator(
     first: the position among the frame's numbers where the scalars of the structure begin.
     """
     pointers = {node: frame.buffer(i) for i, node in enumerate(form.kernel.inputs)}
-    constants = {
-        node: frame.number(first + i) if node.op.name == "random_bits"
-        else frame.scalar(first + i, node.dtype)
-        for i, node in enumerate(form.numbers)
-    }  # fmt: skip
+    constants = frame.constants(form.numbers, first)
     evaluator = Evaluator(frame, space, lanes, pointers, constants, steady)
     evaluator.indexed = frozenset(
         (n.sources[0], n.attributes) for n in form.order if n.op.name == "pool_index"
@@ -124,7 +120,7 @@ class _Map:
         done = f.binary("and", f.maximum(f.sub(stop, start), f.i64(0)), f.i64(-step))
         short = self.space.loop(None, self.lanes)
         with f.loop(f.add(start, done), stop, f.i64(self.lanes)) as loop:
-            self._body(short, loop.index, 1, self._mask(f.sub(stop, loop.index)))
+            self._body(short, loop.index, 1, self.evaluator.mask_below(f.sub(stop, loop.index)))
 
     # -- rows -----------------------------------------------------------------------------------
 
@@ -167,7 +163,7 @@ class _Map:
     def _rest(self, row: Affine, position: int, inner: int) -> None:
         while position < inner:
             left = inner - position
-            mask = None if left >= self.lanes else self._mask(self.f.i64(left))
+            mask = None if left >= self.lanes else self.evaluator.mask_below(self.f.i64(left))
             at = self.space.add(row, position)
             self._body(at, None, 1, mask, min(left, self.lanes))
             position += self.lanes
@@ -179,13 +175,6 @@ class _Map:
         return next((v for v in choices if count and count % v == 0), 1)
 
     # -- elements -------------------------------------------------------------------------------
-
-    def _mask(self, left: Value) -> Value:
-        """The lanes below the number of elements that are left."""
-        f = self.f
-        lanes = f.lane_numbers(self.lanes, "i32")
-        bound = f.minimum(left, f.i64(self.lanes))
-        return f.compare("ult", lanes, self.evaluator.index.spread(bound, "i32"))
 
     def _body(
         self,

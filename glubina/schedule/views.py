@@ -266,6 +266,11 @@ class Accesses:
             for cover in covers:
                 self.indices[cover.tap] = None
             return [Read(s, c.index, c.checks) for c in covers for s in node.sources]
+        elif family == "reduction":  # over axes of extent 1: nothing is added up
+            source, rest = node.sources[0], list(index)
+            axes = getattr(node.attributes, "axes", None) or (node.attributes.axis,)
+            full = [ZERO if a in axes else rest.pop(0) for a in range(len(source.shape))]
+            return [Read(source, tuple(full))]
         elif family == "window":
             taps = tuple(space.loop(k) for k in node.attributes.window)
             reads = [window_read(node, index, taps, space)]
