@@ -9,7 +9,7 @@ import numpy as np
 
 from glubina.graph.errors import DTypeError, ShapeError
 from glubina.graph.node import Array, Node, Primitive, Shape, Typed, make
-from glubina.graph.ops.movement import flip, reshape, transpose
+from glubina.graph.ops.movement import flip, pad, reshape, transpose
 
 
 def _check_floats(name: str, x: Node, y: Node) -> None:
@@ -192,7 +192,7 @@ def _conv_derivative(y: Node, g: Node) -> Sequence[Node | None]:
     a = y.attributes
     return (
         _input_gradient(g, w, x.shape, a),
-        make(CONV_FILTER, (x, g), FilterAttributes(a, w.shape[:-2])),
+        conv_filter(x, g, a, w.shape[:-2]),
     )
 
 
@@ -249,5 +249,13 @@ CONV_FILTER = Primitive(
 
 
 def conv_filter(x: Node, g: Node, geometry: ConvAttributes, window: Shape) -> Node:
-    """The filter gradient: Σ over n and positions of x (under the window) times g."""
+    """The filter gradient: Σ over n and positions of x (under the window) times g.
+
+    Zeros between the input's elements are put there first, so that kernels need not know them.
+    """
+    spread = geometry.input_dilation
+    if max(spread, default=1) > 1:
+        none = (0,) * len(x.shape)
+        x = pad(x, none, none, (0, *(e - 1 for e in spread), 0))
+        geometry = geometry._replace(input_dilation=(1,) * len(spread))
     return make(CONV_FILTER, (x, g), FilterAttributes(geometry, window))

@@ -1,0 +1,359 @@
+"""The filter gradient of a convolution: blocks of input channels x output channels in registers.
+
+    dw[k, i, c] = Σ_n Σ_o x[n, o·stride + k·dilation − padding, i] g[n, o, c]
+
+For one tap, a block of the result stays in registers while the pixels of a strip of one image
+pass; all taps and blocks take their turn over the strip, which stays in the cache. Which outputs a
+tap may use without leaving the image is a rectangle, so padding costs nothing. The strips are
+split into a fixed number of parts by the shapes alone, each with a partial result of its own, and
+the partial results are added in order: the number of threads changes no bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from glubina.codegen.blocks import alloca, first_lanes
+from glubina.codegen.convolution import ConvShape, block_shape
+from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.frame import Frame
+from glubina.codegen.matmul import Epilogue
+from glubina.codegen.target import Target, llvm_type
+
+STRIP_BYTES = 1 << 18
+"""How much of an image and its gradient passes at a time: a part of the second-level cache."""
+
+MOST_PARTS = 32
+PARTIAL_BYTES = 1 << 24
+"""The most partial results, in number and in bytes all together."""
+
+
+@dataclass(frozen=True)
+class FilterPlan:
+    """What is compiled in: channels, the block, and how many pixels pass at once."""
+
+    dtype: str
+    lanes: int
+    rank: int
+    cin: int
+    cout: int
+    groups: int
+    rows: int
+    vectors: int
+    unroll: int
+    step: int
+    depthwise: bool
+
+
+@dataclass(frozen=True)
+class FilterCall:
+    """The plan with its run-time numbers and the bytes of the partial results."""
+
+    plan: FilterPlan
+    numbers: tuple[int, ...]
+    parts: int
+    workspace: int
+
+
+def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall:
+    """Choose the block and how the work is split.
+
+    Numbers: batch, rows per strip, strips per image, parts, shares of the blocks, then per axis
+    the input's extent, the output's, the window's, stride, dilation and zeros before.
+    """
+    a = shape.geometry
+    lanes = target.lanes(dtype)
+    depthwise = shape.cin == a.groups == shape.cout
+    rows_all = 1 if depthwise else shape.cin // a.groups
+    columns = shape.cout if depthwise else shape.cout // a.groups
+    rows, vectors = block_shape(rows_all, columns, lanes, target.registers)
+    unroll = 1
+    while unroll < 4 and rows * vectors * unroll < 8:
+        unroll *= 2
+    plan = FilterPlan(
+        dtype.name, lanes, len(shape.spatial), shape.cin, shape.cout, a.groups, rows, vectors,
+        unroll, a.stride[-1], depthwise,
+    )  # fmt: skip
+    line = prod(shape.spatial[1:]) * shape.cin * a.stride[0] + prod(shape.outputs[1:]) * shape.cout
+    many = max(1, min(shape.outputs[0], STRIP_BYTES // max(1, line * dtype.itemsize)))
+    strips = -(-shape.outputs[0] // many)
+    size = prod(shape.window) * (shape.cin // a.groups) * shape.cout * dtype.itemsize
+    parts = max(1, min(shape.batch * strips, MOST_PARTS, PARTIAL_BYTES // max(size, 1)))
+    blocks = _blocks(plan, shape.window)
+    shares = min(blocks, max(1, -(-MOST_PARTS // parts)))
+    numbers = [shape.batch, many, strips, parts, shares]
+    for axis in range(plan.rank):
+        numbers += [
+            shape.spatial[axis], shape.outputs[axis], shape.window[axis],
+            a.stride[axis], a.dilation[axis], a.padding[axis][0],
+        ]  # fmt: skip
+    return FilterCall(plan, tuple(numbers), parts, parts * size)
+
+
+def _tiles(plan: FilterPlan) -> tuple[int, int, int]:
+    """How many groups, row blocks and column blocks one tap has."""
+    if plan.depthwise:
+        return 1, 1, -(-plan.cout // (plan.vectors * plan.lanes))
+    per_group = plan.cout // plan.groups
+    return (
+        plan.groups,
+        -(-(plan.cin // plan.groups) // plan.rows),
+        -(-per_group // (plan.vectors * plan.lanes)),
+    )
+
+
+def _blocks(plan: FilterPlan, window: tuple[int, ...]) -> int:
+    return prod(window) * prod(_tiles(plan))
+
+
+class _Axis:
+    """The run-time numbers of one spatial axis."""
+
+    def __init__(self, frame: Frame, first: int) -> None:
+        self.extent, self.output, self.window = (frame.number(first + i) for i in range(3))
+        self.stride, self.dilation, self.low = (frame.number(first + 3 + i) for i in range(3))
+
+
+class _Emit:
+    """Writes the stage that makes the partial results."""
+
+    def __init__(self, frame: Frame, plan: FilterPlan, buffers: int) -> None:
+        self.frame, self.f, self.plan = frame, frame.f, plan
+        self.kind = llvm_type(np.dtype(plan.dtype))
+        self.type = vector(self.kind, plan.lanes)
+        self.scratch = alloca(self.f, self.type, plan.rows * plan.vectors)
+        self.x, self.g, self.partial = (frame.buffer(buffers - 3 + i) for i in range(3))
+        self.batch, self.many, self.strips, self.parts, self.shares = (
+            frame.number(i) for i in range(5)
+        )
+        self.axes = [_Axis(frame, 5 + 6 * axis) for axis in range(plan.rank)]
+
+    def function(self) -> Function:
+        """Every item is one part of the strips and one share of the blocks."""
+        f, plan = self.f, self.plan
+        start, stop = self.frame.share(f.mul(self.parts, self.shares), 1)
+        total = f.mul(self.batch, self.strips)
+        blocks = f.i64(prod(_tiles(plan)))
+        size = f.i64(plan.cin // plan.groups * plan.cout)
+        for axis in self.axes:
+            blocks = f.mul(blocks, axis.window)
+            size = f.mul(size, axis.window)
+        with f.loop(start, stop, f.i64(1)) as item:
+            part = f.binary("udiv", item.index, self.shares)
+            share = f.binary("urem", item.index, self.shares)
+            target = f.element(self.partial, f.mul(part, size), self.kind)
+            strips = self._range(total, part, self.parts)
+            wanted = self._range(blocks, share, self.shares)
+            with f.loop(*strips, f.i64(1)) as strip:
+                fresh = f.compare("eq", strip.index, strips[0])
+                n = f.binary("udiv", strip.index, self.strips)
+                first = f.mul(f.binary("urem", strip.index, self.strips), self.many)
+                with f.loop(*wanted, f.i64(1)) as block:
+                    self._block(target, fresh, n, first, block.index)
+        return self.frame.finish()
+
+    def _range(self, total: Value, number: Value, count: Value) -> tuple[Value, Value]:
+        f = self.f
+        low = f.binary("udiv", f.mul(total, number), count)
+        high = f.binary("udiv", f.mul(total, f.add(number, f.i64(1))), count)
+        return low, high
+
+    def _block(
+        self, target: Value, fresh: Value, n: Value, first: Value, number: Value
+    ) -> None:
+        """Add what one strip gives to one block of one tap."""
+        f, plan = self.f, self.plan
+        groups, down, across = _tiles(plan)
+        rest = number
+        column, rest = f.binary("urem", rest, f.i64(across)), f.binary("udiv", rest, f.i64(across))
+        line, rest = f.binary("urem", rest, f.i64(down)), f.binary("udiv", rest, f.i64(down))
+        group, rest = f.binary("urem", rest, f.i64(groups)), f.binary("udiv", rest, f.i64(groups))
+        tap = rest
+        taps: list[Value] = []
+        for axis in reversed(self.axes):
+            taps.insert(0, f.binary("urem", rest, axis.window))
+            rest = f.binary("udiv", rest, axis.window)
+        inner = plan.cin // plan.groups
+        per_group = plan.cout if plan.depthwise else plan.cout // plan.groups
+        channel = f.mul(column, f.i64(plan.vectors * plan.lanes))
+        wanted = f.mul(line, f.i64(plan.rows))
+        row = f.minimum(wanted, f.i64(max(inner - plan.rows, 0)))
+        masks = [
+            first_lanes(f, f.sub(f.i64(per_group), f.add(channel, f.i64(v * plan.lanes))), plan.lanes)
+            for v in range(plan.vectors)
+        ]
+        out = f.add(f.mul(group, f.i64(per_group)), channel)
+        place = f.add(f.mul(f.add(f.mul(tap, f.i64(inner)), row), f.i64(plan.cout)), out)
+        spot = f.element(target, place, self.kind)
+        sums = self._old(spot, fresh, masks)
+        source = out if plan.depthwise else f.add(f.mul(group, f.i64(inner)), row)
+        sums = self._pixels(sums, n, first, taps, source, out, masks)
+        for at, value in enumerate(sums):
+            f.store(value, f.element(self.scratch, f.i64(at * plan.lanes), self.kind))
+        with f.loop(f.sub(wanted, row), f.i64(plan.rows), f.i64(1)) as r:
+            for v, mask in enumerate(masks):
+                here = f.add(
+                    f.mul(r.index, f.i64(plan.vectors * plan.lanes)), f.i64(v * plan.lanes)
+                )
+                value = f.load(f.element(self.scratch, here, self.kind), self.type)
+                there = f.add(f.mul(r.index, f.i64(plan.cout)), f.i64(v * plan.lanes))
+                f.masked_store(value, f.element(spot, there, self.kind), mask)
+
+    def _old(self, spot: Value, fresh: Value, masks: list[Value]) -> list[Value]:
+        """What the part's earlier strips gave; zero for the first."""
+        f, plan = self.f, self.plan
+        zero, found = f.const(0, self.type), []
+        for r in range(plan.rows):
+            for v, mask in enumerate(masks):
+                at = f.i64(r * plan.cout + v * plan.lanes)
+                old = f.masked_load(f.element(spot, at, self.kind), self.type, mask)
+                found.append(f.select(fresh, zero, old))
+        return found
+
+    def _pixels(
+        self, sums: list[Value], n: Value, first: Value, taps: list[Value], source: Value,
+        out: Value, masks: list[Value],
+    ) -> list[Value]:  # fmt: skip
+        """Pass over the strip's outputs for which the tap is inside the image."""
+        f, plan = self.f, self.plan
+        x_at, g_at = n, n
+        ranges = []
+        for number, (axis, tap) in enumerate(zip(self.axes, taps, strict=True)):
+            shift = f.sub(f.mul(tap, axis.dilation), axis.low)
+            low = self._above(f.sub(f.i64(0), shift), axis.stride)
+            high = self._above(f.sub(axis.extent, shift), axis.stride)
+            low = f.maximum(low, first if number == 0 else f.i64(0))
+            end = f.minimum(f.add(first, self.many), axis.output) if number == 0 else axis.output
+            ranges.append((low, f.minimum(high, end), shift))
+            x_at, g_at = f.mul(x_at, axis.extent), f.mul(g_at, axis.output)
+        return self._axis(0, sums, ranges, x_at, g_at, source, out, masks)
+
+    def _above(self, a: Value, stride: Value) -> Value:
+        """The quotient rounded up, not below zero."""
+        f = self.f
+        raised = f.maximum(f.sub(f.add(a, stride), f.i64(1)), f.i64(0))
+        return f.binary("udiv", raised, stride)
+
+    def _axis(
+        self, number: int, sums: list[Value], ranges: list[tuple[Value, Value, Value]],
+        x_at: Value, g_at: Value, source: Value, out: Value, masks: list[Value],
+    ) -> list[Value]:  # fmt: skip
+        """x_at and g_at count positions of the axes so far, times the later extents."""
+        f, plan, axis = self.f, self.plan, self.axes[number]
+        low, high, shift = ranges[number]
+        if number < plan.rank - 1:
+            x_later, g_later = f.i64(1), f.i64(1)
+            for later in self.axes[number + 1 :]:
+                x_later, g_later = f.mul(x_later, later.extent), f.mul(g_later, later.output)
+            with f.loop(low, high, f.i64(1), sums) as o:
+                position = f.add(f.mul(o.index, axis.stride), shift)
+                x_here = f.add(x_at, f.mul(position, x_later))
+                g_here = f.add(g_at, f.mul(o.index, g_later))
+                o.carry(
+                    self._axis(number + 1, o.values, ranges, x_here, g_here, source, out, masks)
+                )
+            return o.results
+        x_first = f.add(f.mul(f.add(x_at, shift), f.i64(plan.cin)), source)
+        x = f.element(self.x, x_first, self.kind)
+        g = f.element(self.g, f.add(f.mul(g_at, f.i64(plan.cout)), out), self.kind)
+        return self._row(sums, x, g, low, high, masks)
+
+    def _row(
+        self, sums: list[Value], x: Value, g: Value, low: Value, high: Value, masks: list[Value]
+    ) -> list[Value]:
+        f, plan = self.f, self.plan
+        if plan.unroll == 1:
+            return self._steps(sums, x, g, low, high, masks, 1)
+        whole = f.binary("and", f.maximum(f.sub(high, low), f.i64(0)), f.i64(-plan.unroll))
+        middle = f.add(low, whole)
+        zeros = [f.const(0, self.type)] * (len(sums) * (plan.unroll - 1))
+        wide = self._steps([*sums, *zeros], x, g, low, middle, masks, plan.unroll)
+        while len(wide) > len(sums):
+            half = len(wide) // 2
+            wide = [f.fadd(a, b) for a, b in zip(wide[:half], wide[half:], strict=True)]
+        return self._steps(wide, x, g, middle, high, masks, 1)
+
+    def _steps(
+        self, sums: list[Value], x: Value, g: Value, low: Value, high: Value,
+        masks: list[Value], unroll: int,
+    ) -> list[Value]:  # fmt: skip
+        """`unroll` pixels a round, each with accumulators of its own."""
+        f, plan = self.f, self.plan
+        per = plan.rows * plan.vectors
+        with f.loop(low, high, f.i64(unroll), sums) as o:
+            following = list(o.values)
+            x_here = f.element(x, f.mul(o.index, f.i64(plan.step * plan.cin)), self.kind)
+            g_here = f.element(g, f.mul(o.index, f.i64(plan.cout)), self.kind)
+            for u in range(unroll):
+                columns = [
+                    self._vector(g_here, u * plan.cout + v * plan.lanes, masks[v])
+                    for v in range(plan.vectors)
+                ]
+                for r in range(plan.rows):
+                    base = u * plan.step * plan.cin + r
+                    if not plan.depthwise:
+                        spot = f.element(x_here, f.i64(base), self.kind)
+                        a = f.splat(f.load(spot, self.kind), plan.lanes)
+                    for v, column in enumerate(columns):
+                        if plan.depthwise:
+                            a = self._vector(x_here, base + v * plan.lanes, masks[v])
+                        at = u * per + r * plan.vectors + v
+                        following[at] = f.fma(a, column, following[at])
+            o.carry(following)
+        return o.results
+
+    def _vector(self, base: Value, offset: int, mask: Value) -> Value:
+        f, plan = self.f, self.plan
+        spot = f.element(base, f.i64(offset), self.kind)
+        per_group = plan.cout if plan.depthwise else plan.cout // plan.groups
+        if per_group % (plan.vectors * plan.lanes) == 0:
+            return f.load(spot, self.type)
+        return f.masked_load(spot, self.type, mask)
+
+
+def emit_partials(name: str, plan: FilterPlan) -> Function:
+    """The first stage. Buffers: x, g, partial results."""
+    return _Emit(Frame(name, 3), plan, 3).function()
+
+
+def emit_combine(
+    name: str, plan: FilterPlan, epilogue: Callable[[Frame], Epilogue], buffers: int
+) -> Function:
+    """The second stage: add the partial results in order and hand them to the epilogue.
+
+    Buffers: the epilogue's, of which the last is the partial results. Numbers as in the first.
+    """
+    frame = Frame(name, buffers)
+    f, kind = frame.f, llvm_type(np.dtype(plan.dtype))
+    type_ = vector(kind, plan.lanes)
+    partial, parts = frame.buffer(buffers - 1), frame.number(3)
+    axes = [_Axis(frame, 5 + 6 * axis) for axis in range(plan.rank)]
+    finish = epilogue(frame)
+    finish.prepare(f)
+    inner = plan.cin // plan.groups
+    lines = f.i64(inner)
+    for axis in axes:
+        lines = f.mul(lines, axis.window)
+    size = f.mul(lines, f.i64(plan.cout))
+    start, stop = frame.share(lines, 1)
+    with f.loop(start, stop, f.i64(1)) as line:
+        index, rest = [f.binary("urem", line.index, f.i64(inner))], line.index
+        rest = f.binary("udiv", rest, f.i64(inner))
+        for axis in reversed(axes):
+            index.insert(0, f.binary("urem", rest, axis.window))
+            rest = f.binary("udiv", rest, axis.window)
+        base = f.mul(line.index, f.i64(plan.cout))
+        with f.loop(f.i64(0), f.i64(plan.cout), f.i64(plan.lanes)) as channel:
+            mask = first_lanes(f, f.sub(f.i64(plan.cout), channel.index), plan.lanes)
+            spot = f.element(partial, f.add(base, channel.index), kind)
+            zero = f.const(0, type_)
+            with f.loop(f.i64(0), parts, f.i64(1), [zero]) as part:
+                place = f.element(spot, f.mul(part.index, size), kind)
+                value = f.masked_load(place, type_, mask)
+                part.carry([f.fadd(part.values[0], value)])
+            finish.store(f, (*index, channel.index), part.results[0], mask)
+    return frame.finish()
