@@ -12,16 +12,12 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def convolution(
-    x: Array, w: Array, stride: int, padding: int, dilation: int, groups: int
-) -> Array:
+def convolution(x: Array, w: Array, stride: int, padding: int, dilation: int, groups: int) -> Array:
     """The sum over window positions and channels, one output position after another."""
     rank = w.ndim - 2
     x = np.pad(x, [(0, 0), *[(padding, padding)] * rank, (0, 0)])
     window = w.shape[:-2]
-    out = [
-        (n - dilation * (k - 1) - 1) // stride + 1 for n, k in zip(x.shape[1:-1], window)
-    ]
+    out = [(n - dilation * (k - 1) - 1) // stride + 1 for n, k in zip(x.shape[1:-1], window)]
     cin, cout = w.shape[-2], w.shape[-1] // groups
     y = np.zeros((x.shape[0], *out, w.shape[-1]), x.dtype)
     for position in itertools.product(*map(range, out)):

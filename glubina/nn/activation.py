@@ -21,7 +21,7 @@ def sigmoid(x: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """tanh x, element by element."""
+    """Tanh x, element by element."""
     return apply(ops.tanh, x)
 
 
@@ -33,7 +33,7 @@ def softmax_formula(z: Node, axis: int) -> Node:
 
 
 def log_softmax_formula(z: Node, axis: int) -> Node:
-    """z - max z - ln Σ e^(z - max z) in graph operations."""
+    """Z - max z - ln Σ e^(z - max z) in graph operations."""
     shifted = ops.subtract(z, largest(z, axis))
     total = ops.sum(ops.exp(shifted), (axis,))
     return ops.subtract(shifted, spread(ops.log(total), axis, z.shape))
@@ -46,7 +46,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """ln softmax(x), worked out without the loss of digits of `log(softmax(x))`."""
+    """Ln softmax(x), worked out without the loss of digits of `log(softmax(x))`."""
     axis = axis_of("log_softmax", x, axis)
     return apply(lambda z: log_softmax_formula(z, axis), x)
 
@@ -104,5 +104,3 @@ class LogSoftmax(_AlongAxis):
     def forward(self, x: Tensor) -> Tensor:
         """The function along the axis; the shape stays."""
         return log_softmax(x, self.axis)
-
-

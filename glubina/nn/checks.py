@@ -67,4 +67,6 @@ def images(x: Any, rank: int, channels: int | None = None) -> None:
         hint = ""
         if x.shape[1] == channels:
             hint = "; channels come last here: transpose the input"
-        raise ShapeError(f"expected input of shape {names} with C = {channels}, got {x.shape}{hint}")
+        raise ShapeError(
+            f"expected input of shape {names} with C = {channels}, got {x.shape}{hint}"
+        )

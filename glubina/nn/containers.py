@@ -80,12 +80,11 @@ class Sequential(_Ordered):
     """
 
     def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
+        named: Mapping[str, Any] = {str(i): module for i, module in enumerate(modules)}
         if len(modules) == 1 and isinstance(modules[0], Mapping):
-            for name, module in modules[0].items():
-                setattr(self, name, checked(self, module))
-        else:
-            for position, module in enumerate(modules):
-                setattr(self, str(position), checked(self, module))
+            named = modules[0]
+        for name, module in named.items():
+            setattr(self, name, checked(self, module))
 
     def forward(self, x: Any) -> Any:
         """Each module on the result of the one before."""

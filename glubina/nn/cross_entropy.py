@@ -10,7 +10,7 @@ from glubina.graph import DTypeError, Node, ShapeError, ops
 from glubina.nn.architecture import register
 from glubina.nn.checks import floating, probability
 from glubina.nn.formula import apply, check_labels, largest, scaled, zeros
-from glubina.nn.loss import Loss, checked_reduction, like, reduced
+from glubina.nn.loss import Loss, as_targets, checked_reduction, like, reduced
 from glubina.tensor import Tensor
 
 INDEX = np.dtype(np.int32)
@@ -31,14 +31,14 @@ def picked(values: Node, labels: Node) -> Node:
 
 
 def _parts(z: Node) -> tuple[Node, Node]:
-    """z − max z, and ln Σ e^(z − max z), along the last axis."""
+    """Z − max z, and ln Σ e^(z − max z), along the last axis."""
     axis = len(z.shape) - 1
     shifted = ops.subtract(z, largest(z, axis))
     return shifted, ops.log(ops.sum(ops.exp(shifted), (axis,)))
 
 
 def _plain(z: Node, labels: Node, none: Node) -> Node:
-    """ln Σ e^z − z_label. `none` is zeros for each class: taking from it checks the labels."""
+    """Ln Σ e^z − z_label. `none` is zeros for each class: taking from it checks the labels."""
     shifted, total = _parts(z)
     losses = ops.subtract(total, picked(shifted, labels))
     return ops.add(losses, ops.take(none, labels, 0))
@@ -72,8 +72,7 @@ def _weighted(losses: Node, weight: Node, labels: Node, reduction: str) -> Node:
 def _check(logits: Any, targets: Any) -> None:
     """ShapeError, DTypeError or IndexRangeError unless the targets are labels for the logits."""
     floating(logits)
-    if not isinstance(targets, Tensor):
-        raise DTypeError(f"expected targets as a tensor, got {type(targets).__name__}")
+    as_targets(targets)
     if targets.dtype.kind not in "iu":
         raise DTypeError(
             "expected class numbers (integers), or probabilities in the logits' shape; got "
@@ -103,7 +102,7 @@ def cross_entropy(
     IndexRangeError.
     """
     checked_reduction(reduction)
-    if isinstance(targets, Tensor) and targets.dtype.kind == "f":
+    if as_targets(targets).dtype.kind == "f":
         if weight is not None or label_smoothing:
             raise ValueError("weight and label_smoothing are for targets that are class numbers")
         return apply(lambda z, q: reduced(_dense(z, q), reduction), logits, like(logits, targets))
@@ -184,13 +183,13 @@ class CrossEntropyLoss(Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction)
+        self.weight = weight
         self.register_buffer("weight", weight)
         self.label_smoothing = probability("label_smoothing", label_smoothing)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss."""
-        weight: Any = self.weight
-        return cross_entropy(logits, targets, weight, self.reduction, self.label_smoothing)
+        return cross_entropy(logits, targets, self.weight, self.reduction, self.label_smoothing)
 
 
 @register

@@ -12,7 +12,7 @@ from glubina.tensor.random import default_generator
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """x / (1 − p) where a draw is kept, 0 with probability p; x itself without `training`.
+    """X / (1 − p) where a draw is kept, 0 with probability p; x itself without `training`.
 
     The draw is compared as the integer that the generator gives, without becoming a fraction.
     """

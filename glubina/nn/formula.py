@@ -45,7 +45,7 @@ def largest(z: Node, axis: int) -> Node:
 
 
 def scaled(x: Node, factor: float) -> Node:
-    """x times a number that belongs to the formula."""
+    """X times a number that belongs to the formula."""
     return ops.multiply(x, ops.full_like(x, factor))
 
 

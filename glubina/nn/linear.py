@@ -22,7 +22,7 @@ def _formula(x: Node, weight: Node, bias: Node | None = None) -> Node:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x Wᵀ + b.
+    """X Wᵀ + b.
 
     x: (..., in_features); weight: (out_features, in_features); bias: (out_features,); the result
     is (..., out_features). ShapeError where the last axis of x is not in_features.

@@ -30,11 +30,18 @@ def reduced(losses: Node, reduction: str) -> Node:
     return scaled(total, 1 / math.prod(losses.shape)) if reduction == "mean" else total
 
 
+def as_targets(targets: Any) -> Tensor:
+    """The targets, if they are a tensor."""
+    if not isinstance(targets, Tensor):
+        kind = type(targets).__name__
+        raise DTypeError(f"expected targets as a tensor, got {kind}; gl.tensor(y) makes one")
+    return targets
+
+
 def like(outputs: Tensor, targets: Any) -> Tensor:
     """The targets, in the dtype of the outputs; ShapeError unless the shapes are equal."""
     floating(outputs)
-    if not isinstance(targets, Tensor):
-        raise DTypeError(f"expected targets as a tensor, got {type(targets).__name__}")
+    as_targets(targets)
     if targets.shape != outputs.shape:
         raise ShapeError(
             f"expected targets of the outputs' shape {outputs.shape}, got {targets.shape}"

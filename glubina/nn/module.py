@@ -36,8 +36,9 @@ class Module(Trainable):
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember the arguments, which `config` gives for the architecture file."""
         self = super().__new__(cls)
-        self._arguments = (args, kwargs)  # what `config` writes into the architecture file
+        self._arguments = (args, kwargs)
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

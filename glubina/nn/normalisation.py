@@ -10,11 +10,11 @@ import numpy as np
 from glubina.graph import Node, ShapeError, ops
 from glubina.nn.architecture import register
 from glubina.nn.checks import extents, floating, positive, same_dtype
-from glubina.nn.formula import apply, held, scaled, write
+from glubina.nn.formula import apply, scaled, write
 from glubina.nn.module import Module
 from glubina.nn.parameter import Parameter
 from glubina.tensor import Tensor
-
+from glubina.tensor.creation import tensor as held
 
 DOUBLE = np.dtype(np.float64)
 
@@ -100,9 +100,10 @@ def _move(x: Tensor, mean: Tensor, variance: Tensor, momentum: float | Tensor) -
 
     def toward(old: Node, new: Node, *rate: Node) -> Node:
         step = ops.subtract(new, old)
-        if not rate:
-            return ops.add(old, scaled(step, float(momentum)))  # type: ignore[arg-type]
-        return ops.add(old, ops.multiply(step, ops.broadcast(ops.cast(rate[0], old.dtype), old.shape)))
+        if isinstance(momentum, Tensor):
+            share = ops.broadcast(ops.cast(rate[0], old.dtype), old.shape)
+            return ops.add(old, ops.multiply(step, share))
+        return ops.add(old, scaled(step, momentum))
 
     def new_mean(old: Node, x: Node, *rate: Node) -> Node:
         return toward(old, moments(x, axes)[0], *rate)
@@ -166,9 +167,7 @@ class _BatchNorm(Module):
         write(batches, lambda n: ops.add(n, ops.full_like(n, 1)), batches)
         if self.momentum is not None:
             return self.momentum
-        return apply(
-            lambda n: ops.divide(ops.constant(1, DOUBLE), ops.cast(n, DOUBLE)), batches
-        )
+        return apply(lambda n: ops.divide(ops.constant(1, DOUBLE), ops.cast(n, DOUBLE)), batches)
 
     def _check(self, x: Any) -> None:
         if self.weight is not None:

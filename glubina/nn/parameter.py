@@ -19,6 +19,7 @@ class Parameter(Tensor):
     """
 
     def __new__(cls, data: Any, requires_grad: bool = True) -> Parameter:
+        """A parameter with a copy of the data."""
         array = data.numpy() if isinstance(data, Tensor) else numpy_array(data)
         self: Parameter = object.__new__(cls)
         self._cell = Cell(leaf_of_array(np.ascontiguousarray(array)))

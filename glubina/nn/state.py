@@ -65,7 +65,9 @@ def _fault(name: str, target: Tensor, value: Any) -> str | None:
         return None
     if _shape(value) != target.shape:
         return f"shape: {name} is {target.shape} in the module, {_shape(value)} in the state"
-    if _dtype(value).kind not in "fiub" or (_dtype(value).kind == "f") != (target.dtype.kind == "f"):
+    if _dtype(value).kind not in "fiub" or (_dtype(value).kind == "f") != (
+        target.dtype.kind == "f"
+    ):
         return f"dtype: {name} is {target.dtype} in the module, {_dtype(value)} in the state"
     return None
 

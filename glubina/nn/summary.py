@@ -113,9 +113,7 @@ def _row(name: str, module: Module, outputs: dict[Module, tuple[Shape, int, int]
     return Row(name, type(module).__name__, shape, count, frozen, flops)
 
 
-def _outputs(
-    model: Module, input_shape: Shape, dtype: Any
-) -> dict[Module, tuple[Shape, int, int]]:
+def _outputs(model: Module, input_shape: Shape, dtype: Any) -> dict[Module, tuple[Shape, int, int]]:
     """Of each layer the output's shape, FLOPs and bytes, from a forward that stays pending."""
     first = next((p.dtype for p in model.parameters() if p.dtype.kind == "f"), np.float32)
     x = Tensor(np.zeros((1, *input_shape), first if dtype is None else dtype))
@@ -167,7 +165,7 @@ def _arithmetic(node: Node) -> int:
     if name == "conv":
         return 2 * node.size * math.prod(node.sources[1].shape[:-1])
     if family == "window":
-        return node.size * math.prod(node.attributes.window)
+        return int(node.size * math.prod(node.attributes.window))
     if family == "reduction":
         return node.sources[0].size
     return node.size if family == "elementwise" and name != "cast" else 0

@@ -87,7 +87,7 @@ class Adam(Optimizer):
     def _step_sizes(
         self, settings: Settings, t: Node, step: Tensor, dtype: Any, updates: Updates
     ) -> tuple[Node, Node]:
-        """lr / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ), worked out in float64.
+        """Lr / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ), worked out in float64.
 
         They are outputs of the step, so that they are computed once and not for every element.
         """
@@ -119,9 +119,7 @@ class Adam(Optimizer):
                 g = ops.add(g, ops.multiply(w, settings.spread("weight_decay", w)))
         mean, square = self._remembered(parameter, "exp_avg", "exp_avg_sq")
         old_m, old_v = consume_value(mean), consume_value(square)
-        m = ops.add(
-            old_m, ops.multiply(ops.subtract(g, old_m), settings.spread("1 - beta1", g))
-        )
+        m = ops.add(old_m, ops.multiply(ops.subtract(g, old_m), settings.spread("1 - beta1", g)))
         v = ops.add(
             ops.multiply(old_v, settings.spread("beta2", g)),
             ops.multiply(ops.multiply(g, g), settings.spread("1 - beta2", g)),

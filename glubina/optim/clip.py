@@ -24,9 +24,7 @@ def clip_grad_norm_(
     nodes = [consume_value(g) for g in gradients]
     total: Node | None = None
     for g in nodes:
-        square = ops.cast(
-            ops.sum(ops.multiply(g, g), tuple(range(len(g.shape)))), nodes[0].dtype
-        )
+        square = ops.cast(ops.sum(ops.multiply(g, g), tuple(range(len(g.shape)))), nodes[0].dtype)
         total = square if total is None else ops.add(total, square)
     assert total is not None
     norm = ops.sqrt(total)

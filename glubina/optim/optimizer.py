@@ -43,7 +43,8 @@ class Optimizer:
                 f"{type(self).__name__} was given no parameters; a generator such as "
                 "net.parameters() can be used only once"
             )
-        for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
+        groups: list[Any] = given if isinstance(given[0], Mapping) else [{"params": given}]
+        for group in groups:
             self.add_param_group(group)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
@@ -60,8 +61,7 @@ class Optimizer:
             if id(parameter) in known_ids:
                 raise ValueError("a parameter is given to the optimizer twice")
             known_ids.add(id(parameter))
-        made = {"params": params, **self.defaults, **{k: v for k, v in group.items()}}
-        made["params"] = params
+        made = {**self.defaults, **group, "params": params}
         self._check(made)
         self.param_groups.append(made)
         self._settings.append(Settings(made))

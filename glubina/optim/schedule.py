@@ -65,7 +65,7 @@ class StepLR(Schedule):
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int, group: int) -> float:
-        """base · gamma^⌊epoch / step_size⌋."""
+        """Base · gamma^⌊epoch / step_size⌋."""
         return float(base * self.gamma ** (epoch // self.step_size))
 
 
@@ -77,7 +77,7 @@ class MultiStepLR(Schedule):
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int, group: int) -> float:
-        """base · gamma^(milestones passed)."""
+        """Base · gamma^(milestones passed)."""
         return float(base * self.gamma ** sum(m <= epoch for m in self.milestones))
 
 
@@ -89,7 +89,7 @@ class ExponentialLR(Schedule):
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int, group: int) -> float:
-        """base · gamma^epoch."""
+        """Base · gamma^epoch."""
         return float(base * self.gamma**epoch)
 
 
@@ -99,7 +99,7 @@ class CosineAnnealingLR(Schedule):
     Source: Loshchilov and Hutter, 2017, arXiv:1608.03983, without its restarts.
     """
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:  # noqa: N803
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
         if T_max < 1:
             raise ValueError(f"T_max must be at least 1, got {T_max}")
         self.T_max, self.eta_min = T_max, eta_min
@@ -126,5 +126,5 @@ class LambdaLR(Schedule):
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int, group: int) -> float:
-        """base · factor(epoch)."""
+        """Base · factor(epoch)."""
         return float(base * self.lr_lambdas[group](epoch))

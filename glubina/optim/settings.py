@@ -25,8 +25,6 @@ NUMBERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
 }
 
 
-
-
 class Settings:
     """The numbers of one parameter group: changing one changes an input, not the program."""
 

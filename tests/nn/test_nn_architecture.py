@@ -50,12 +50,18 @@ def test_a_changed_network_is_described_as_it_is() -> None:
     ("description", "text"),
     [
         ([], "the architecture: expected an object with 'class', got []"),
-        ({"class": "os.system"}, "the architecture: unknown class 'os.system'; known are AvgPool1d"),
+        (
+            {"class": "os.system"},
+            "the architecture: unknown class 'os.system'; known are AvgPool1d",
+        ),
         (
             {"class": "Linear", "arguments": {"in_features": 1, "out": 3}},
             "Linear has no argument out; it takes in_features, out_features, bias",
         ),
-        ({"class": "Linear", "arguments": {"in_features": 1}}, "Linear cannot be made: missing a required argument: 'out_features'"),
+        (
+            {"class": "Linear", "arguments": {"in_features": 1}},
+            "Linear cannot be made: missing a required argument: 'out_features'",
+        ),
         (
             {"class": "Linear", "arguments": {"in_features": -1, "out_features": 1}},
             "Linear cannot be made: in_features must be a whole number of at least 1, got -1",
@@ -97,7 +103,7 @@ def test_summary() -> None:
     text = str(found)
     assert "1,490 parameters, 40 of them frozen; 6.0 kB with buffers" in text
     assert net.training
-    with pytest.raises(ValueError, match="summary for examples of shape .*layer '0'"):
+    with pytest.raises(ValueError, match=r"summary for examples of shape .*layer '0'"):
         nn.summary(net, (8, 8, 3))
 
 

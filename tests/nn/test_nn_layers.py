@@ -63,9 +63,7 @@ def test_same_padding_keeps_the_size(window: Any) -> None:
 def test_pooling(k: int, stride: int, padding: int) -> None:
     x = normal(2, 6, 5, 3)
     largest = F.max_pool2d(gl.tensor(x), k, stride, padding).numpy()
-    np.testing.assert_array_equal(
-        largest, pool(x, k, stride, padding, lambda w: w.max(1), -np.inf)
-    )
+    np.testing.assert_array_equal(largest, pool(x, k, stride, padding, lambda w: w.max(1), -np.inf))
     mean = F.avg_pool2d(gl.tensor(x), k, stride, padding).numpy()
     np.testing.assert_allclose(mean, pool(x, k, stride, padding, lambda w: w.mean(1), 0))
     without = F.avg_pool2d(gl.tensor(x), k, stride, padding, count_include_pad=False).numpy()
@@ -111,7 +109,7 @@ def test_flatten() -> None:
     assert nn.Identity()(x) is x
 
 
-# -- dropout ----------------------------------------------------------------------------------------
+# -- dropout -------------------------------------------------------------------------------------
 
 
 def test_dropout_keeps_the_mean() -> None:
@@ -146,7 +144,7 @@ def test_two_dropouts_draw_differently() -> None:
     assert (first.numpy() != second.numpy()).any()
 
 
-# -- normalisation ----------------------------------------------------------------------------------
+# -- normalisation -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (4, 5, 3), (2, 4, 3, 3)])
@@ -206,7 +204,7 @@ def test_layer_norm() -> None:
     assert nn.LayerNorm(5, bias=False).bias is None
 
 
-# -- losses -----------------------------------------------------------------------------------------
+# -- losses --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -285,7 +283,7 @@ def test_targets_of_another_float_dtype_are_converted() -> None:
     assert nn.MSELoss()(y, gl.tensor(np.zeros((2, 1)))).dtype == np.float32
 
 
-# -- lazy layers ------------------------------------------------------------------------------------
+# -- lazy layers ---------------------------------------------------------------------------------
 
 
 def test_lazy_layers_become_what_the_input_asks_for() -> None:

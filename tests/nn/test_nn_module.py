@@ -24,9 +24,21 @@ class Block(nn.Module):
 
 def test_attributes_are_found_with_dotted_names() -> None:
     net = nn.Sequential(Block(3), nn.Linear(4, 2, bias=False))
-    names = ["0.scale", "0.first.weight", "0.first.bias", "0.norm.weight", "0.norm.bias", "1.weight"]
+    names = [
+        "0.scale",
+        "0.first.weight",
+        "0.first.bias",
+        "0.norm.weight",
+        "0.norm.bias",
+        "1.weight",
+    ]
     assert [name for name, _ in net.named_parameters()] == names
-    buffers = ["0.offset", "0.norm.running_mean", "0.norm.running_var", "0.norm.num_batches_tracked"]
+    buffers = [
+        "0.offset",
+        "0.norm.running_mean",
+        "0.norm.running_var",
+        "0.norm.num_batches_tracked",
+    ]
     assert [name for name, _ in net.named_buffers()] == buffers
     assert list(net.state_dict()) == names + buffers
     assert [name for name, _ in net.named_modules()] == ["", "0", "0.first", "0.norm", "1"]
@@ -81,7 +93,9 @@ def test_to_converts_parameters_and_buffers() -> None:
 
 
 def test_repr_is_a_tree() -> None:
-    net = nn.Sequential(OrderedDict(body=nn.Sequential(nn.Conv2d(1, 8, 3, padding=1)), end=nn.ReLU()))
+    net = nn.Sequential(
+        OrderedDict(body=nn.Sequential(nn.Conv2d(1, 8, 3, padding=1)), end=nn.ReLU())
+    )
     assert repr(net) == (
         "Sequential(\n"
         "  (body): Sequential(\n"
@@ -102,7 +116,7 @@ def test_hooks_see_every_forward_until_removed() -> None:
     assert seen == [(5, 2)]
 
 
-# -- state ------------------------------------------------------------------------------------------
+# -- state ---------------------------------------------------------------------------------------
 
 
 def test_state_goes_round() -> None:
@@ -172,7 +186,7 @@ def test_a_deep_copy_is_independent() -> None:
     assert nn.describe(other) == nn.describe(net)
 
 
-# -- containers -------------------------------------------------------------------------------------
+# -- containers ----------------------------------------------------------------------------------
 
 
 def test_sequential_is_a_list() -> None:

@@ -107,7 +107,7 @@ def test_adamw_decays_by_default() -> None:
     assert optim.AdamW([gl.ones((1,), requires_grad=True)]).param_groups[0]["weight_decay"] == 0.01
 
 
-# -- what is trained --------------------------------------------------------------------------------
+# -- what is trained -----------------------------------------------------------------------------
 
 
 def parameter(*values: float) -> Any:
@@ -171,7 +171,7 @@ def test_a_closure_is_called() -> None:
     np.testing.assert_allclose(w.item(), 2.4)
 
 
-# -- saving -----------------------------------------------------------------------------------------
+# -- saving --------------------------------------------------------------------------------------
 
 
 def plain(state: Any) -> Any:
@@ -218,7 +218,9 @@ def test_training_goes_on_from_a_saved_state(make: Callable[[Any], Any]) -> None
 def test_a_state_that_does_not_fit() -> None:
     rule = optim.SGD([parameter(1.0)], lr=0.1, momentum=0.9)
     other = optim.SGD([parameter(1.0), parameter(2.0)], lr=0.1)
-    with pytest.raises(ValueError, match=r"groups of \[2\] parameters, this optimizer groups of \[1\]"):
+    with pytest.raises(
+        ValueError, match=r"groups of \[2\] parameters, this optimizer groups of \[1\]"
+    ):
         rule.load_state_dict(other.state_dict())
     state = {"state": {"0": {"momentum_buffer": np.zeros(3)}}, "param_groups": [{"params": [0]}]}
     with pytest.raises(ValueError, match=r"momentum_buffer has shape \(3,\), its parameter \(1,\)"):
@@ -226,7 +228,7 @@ def test_a_state_that_does_not_fit() -> None:
     assert rule.state == {}
 
 
-# -- errors -----------------------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,11 @@ def test_a_state_that_does_not_fit() -> None:
     [
         (lambda: optim.SGD([]), ValueError, "SGD was given no parameters"),
         (lambda: optim.SGD([parameter(1.0)], lr=-1), ValueError, "lr must not be negative, got -1"),
-        (lambda: optim.SGD([parameter(1.0)], nesterov=True), ValueError, "nesterov needs a momentum"),
+        (
+            lambda: optim.SGD([parameter(1.0)], nesterov=True),
+            ValueError,
+            "nesterov needs a momentum",
+        ),
         (lambda: optim.Adam([parameter(1.0)], betas=(1, 0)), ValueError, "betas are two numbers"),
         (lambda: optim.SGD([np.ones(3)]), TypeError, "takes tensors, got ndarray"),
         (lambda: optim.SGD([gl.tensor([1])]), TypeError, "floating tensors, got int64"),
@@ -256,7 +262,7 @@ def test_a_parameter_given_twice() -> None:
         optim.SGD([{"params": [w]}, {"params": [w]}])
 
 
-# -- clipping ---------------------------------------------------------------------------------------
+# -- clipping ------------------------------------------------------------------------------------
 
 
 def test_clipping_by_norm() -> None:

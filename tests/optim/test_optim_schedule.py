@@ -12,9 +12,7 @@ from glubina import optim
 
 
 def rule(*rates: float) -> Any:
-    groups = [
-        {"params": [gl.tensor(np.ones(1), requires_grad=True)], "lr": rate} for rate in rates
-    ]
+    groups = [{"params": [gl.tensor(np.ones(1), requires_grad=True)], "lr": rate} for rate in rates]
     return optim.SGD(groups)
 
 
