@@ -17,9 +17,26 @@ DEEPEST = 64  # brackets within brackets
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write a value of dicts, lists, strings, numbers, booleans and None as indented JSON.
 
-    NaN and the infinities have no place in JSON: they raise ValueError and nothing is written.
+    Lists of numbers and texts stay on one line. NaN and the infinities have no place in JSON:
+    they raise ValueError and nothing is written.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _text(value, "\n") + "\n")
+
+
+def _text(value: Any, newline: str) -> str:
+    """The value as JSON; `newline` is a line's end with the indentation of the next line."""
+    deeper = newline + "  "
+    if isinstance(value, dict) and value:
+        lines = [f"{_plain(str(name))}: {_text(part, deeper)}" for name, part in value.items()]
+        return "{" + deeper + ("," + deeper).join(lines) + newline + "}"
+    if isinstance(value, (list, tuple)) and any(isinstance(v, (dict, list, tuple)) for v in value):
+        lines = [_text(part, deeper) for part in value]
+        return "[" + deeper + ("," + deeper).join(lines) + newline + "]"
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -65,6 +65,14 @@ def test_json_goes_there_and_back(tmp_path: Path) -> None:
     assert "имя" in (tmp_path / "model.json").read_text(encoding="utf-8")
 
 
+def test_json_keeps_rows_on_a_line(tmp_path: Path) -> None:
+    value = {"matrix": [[1, 2], [3, 4]], "none": {}, "empty": [], "in": [{"x": None}], "t": (1, 2)}
+    files.write_json(tmp_path / "m.json", value)
+    text = (tmp_path / "m.json").read_text()
+    assert '"matrix": [\n    [1, 2],\n    [3, 4]\n  ],\n' in text
+    assert files.read_json(tmp_path / "m.json") == value | {"t": [1, 2]}
+
+
 def test_json_refuses_what_json_has_not(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "m.json", {"loss": float("nan")})
