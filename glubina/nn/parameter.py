@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from glubina.graph.node import Shape
+from glubina.runtime.buffer import Buffer
 from glubina.tensor import Tensor
 from glubina.tensor.cell import Cell, leaf_of_array
 from glubina.tensor.convert import numpy_array
+from glubina.tensor.realise import settle
 
 
 class Parameter(Tensor):
@@ -58,7 +60,4 @@ def put(tensor: Tensor, array: np.ndarray[Any, Any]) -> None:
 
     The array may have another shape or dtype; what was made from the old value keeps it.
     """
-    cell = tensor._cell
-    leaf = leaf_of_array(np.ascontiguousarray(array))
-    leaf.owner = cell.owner
-    cell.node, cell.leaf, cell.before = leaf, None, None
+    settle(tensor._cell, Buffer.from_array(np.ascontiguousarray(array)), array.shape, array.dtype)

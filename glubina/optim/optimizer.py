@@ -11,7 +11,7 @@ from glubina.graph import Node
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor, tensor
 from glubina.tensor.autograd import recent_losses
-from glubina.tensor.base import consume_value
+from glubina.tensor.base import consume_value, made
 from glubina.tensor.inplace import write
 from glubina.tensor.mode import mode
 from glubina.tensor.realise import realise
@@ -198,4 +198,6 @@ def finish(updates: Updates, with_gradient: Sequence[Tensor]) -> None:
     cells = [target._cell for target, _ in updates]
     cells += [p.grad._cell for p in with_gradient if p.grad is not None]
     cells += recent_losses()
+    # values written in place since the last step, such as the statistics of a normalisation
+    cells += [cell for cell in made.alive() if cell.before is not None]
     realise(cells)

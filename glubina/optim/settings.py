@@ -9,9 +9,11 @@ import numpy as np
 
 from glubina.graph import Node, ops
 from glubina.graph.node import DType
+from glubina.runtime.buffer import Buffer
 from glubina.tensor import Tensor, tensor
 from glubina.tensor.base import consume_value
-from glubina.tensor.cell import leaf_of_array, leaf_of_number
+from glubina.tensor.cell import leaf_of_number
+from glubina.tensor.realise import settle
 
 # The numbers that the rules use, from the settings of a group.
 NUMBERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
@@ -66,8 +68,7 @@ class Settings:
 
 def set_number(held: Tensor, value: float) -> None:
     """Give a rank-0 tensor another number, at once and without a program."""
-    cell = held._cell
-    cell.node, cell.leaf, cell.before = leaf_of_array(np.asarray(value, held.dtype)), None, None
+    settle(held._cell, Buffer.from_array(np.asarray(value, held.dtype)), (), held.dtype)
 
 
 def run_time_number(value: float, dtype: DType) -> Node:

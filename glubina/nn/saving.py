@@ -1,0 +1,67 @@
+"""A network as files: its architecture as JSON, its weights as safetensors; nothing is unpickled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from glubina.data import DataError, Preprocessing
+from glubina.files import DamagedFileError, require_writable
+from glubina.nn.architecture import build, describe
+from glubina.nn.errors import ArchitectureError, StateError
+from glubina.nn.module import Module
+from glubina.train.callbacks import copy_weights
+from glubina.train.run_folder import ModelFile, RunFolder
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model's folder holds: the network with its weights, and what belongs to it.
+
+    classes: the names of the classes; empty where they were not given. recipe: what made it.
+    """
+
+    model: Module
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    recipe: str
+
+
+def save_model(
+    model: Module,
+    folder: str | os.PathLike[str],
+    *,
+    preprocessing: Preprocessing | None = None,
+    classes: Sequence[str] = (),
+    recipe: str = "",
+) -> None:
+    """Write model.safetensors and model.json into a folder, which is made if it is missing.
+
+    Raises ArchitectureError for a network with classes of one's own, whose architecture no file
+    can hold (write its `state_dict` instead), and FileError for a folder that cannot be written.
+    """
+    steps = Preprocessing() if preprocessing is None else preprocessing
+    file = ModelFile(describe(model), steps.config(), tuple(classes), recipe)
+    RunFolder(require_writable(folder)).save_model(file, copy_weights(model))
+
+
+def load_model(folder: str | os.PathLike[str]) -> SavedModel:
+    """Build the network in a folder that `save_model` or `glubina train` has left.
+
+    The network is set to use (`eval()`). Raises FileError naming the file that is missing,
+    damaged, or does not fit the other.
+    """
+    run = RunFolder.open(folder)
+    file, weights = run.load_model()
+    try:
+        model: Module = build(file.architecture)
+        preprocessing = Preprocessing.from_config(file.preprocessing)
+    except (ArchitectureError, DataError) as error:
+        raise DamagedFileError(run.model, str(error)) from error
+    try:
+        model.load_state_dict(weights)
+    except StateError as error:
+        differences = "; ".join(line.strip() for line in str(error).splitlines())
+        raise DamagedFileError(run.weights, f"does not fit model.json: {differences}") from error
+    return SavedModel(model.eval(), preprocessing, file.classes, file.recipe)
