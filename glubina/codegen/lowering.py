@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glubina.codegen import map as map_kernel
-from glubina.codegen import reduce, scatter
+from glubina.codegen import contraction, reduce, scatter
 from glubina.codegen.canonical import structure
 from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.target import Target
@@ -14,15 +14,12 @@ __all__ = ["Lowering", "Stage", "lower"]
 
 def lower(kernel: Kernel, target: Target) -> Lowering:
     """The native functions that compute a kernel's outputs from its inputs."""
-    if kernel.kind in ("matmul", "conv", "conv_filter"):
-        return _contraction(kernel, target)
     form = structure(kernel, target)
+    if kernel.kind in ("matmul", "conv", "conv_filter"):
+        return contraction.lower(form, target)
     if kernel.kind == "reduce":
         return reduce.lower(form, target)
     if any(anchor.op.name == "scatter_add" for anchor in kernel.anchors):
         return scatter.lower(form, target)
     return map_kernel.lower(form, target)
 
-
-def _contraction(kernel: Kernel, target: Target) -> Lowering:
-    raise NotImplementedError(kernel.kind)

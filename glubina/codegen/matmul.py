@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block, transposed
-from glubina.codegen.emitter import Function, Value, scalar_of, vector
+from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.frame import Frame
 from glubina.codegen.target import Target, llvm_type
 
@@ -104,18 +104,19 @@ def workspaces(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, int]:
 
 
 def emit_pack(
-    name: str, plan: MatmulPlan, target: Target, contiguous: bool, rows: int, stride: int
+    name: str, plan: MatmulPlan, contiguous: bool, rows: int, stride: int
 ) -> Function:
     """Pack a matrix [batch, long, k] into panels [panel][k][stride] of `rows` of its long axis.
 
-    Buffers: source, panels. Numbers: batch, long, k, stride of long, stride of k, batch count per
-    axis is flattened: the batch stride. `contiguous` tells that k is the axis with stride 1 (a
-    block is transposed on the way), else the long axis is.
+    Buffers: source, panels. Numbers: batch, long, k, the strides of long, k and batch, the offset
+    of the first element. `contiguous` tells that k is the axis with stride 1 (blocks are
+    transposed on the way).
     """
     frame = Frame(name, 2)
     f, dtype = frame.f, np.dtype(plan.dtype)
     source, panels = frame.buffer(0), frame.buffer(1)
     batch, long, depth, step_long, step_k, step_batch = (frame.number(i) for i in range(6))
+    source = f.element(source, frame.number(6), llvm_type(dtype))
     kind, lanes = llvm_type(dtype), plan.lanes
     deep = f.mul(
         f.binary("udiv", f.add(depth, f.i64(lanes - 1)), f.i64(lanes)), f.i64(lanes)
@@ -188,8 +189,7 @@ def emit_product(
 ) -> Function:
     """The main stage over packed panels.
 
-    Buffers: those of the epilogue first (`buffers` many, of which the last two are the packed A
-    and B). Numbers: batch extents..., m, k, n are read by `Extents`.
+    Buffers: the epilogue's, of which the last two are the packed A and B. Numbers: batch, m, k, n.
     """
     frame = Frame(name, buffers)
     f, dtype = frame.f, np.dtype(plan.dtype)
@@ -252,8 +252,8 @@ def emit_small(
 ) -> Function:
     """One stage without packing, for products so small that packing would cost more.
 
-    Buffers: the epilogue's, of which the last two are A and B. Numbers: batch, m, k, n, then the
-    strides of A (batch, m, k) and of B (batch, k, n).
+    Buffers: the epilogue's, of which the last two are A and B. Numbers: batch, m, k, n, the
+    strides of A (batch, m, k) and of B (batch, k, n), the offsets of their first elements.
     """
     frame = Frame(name, buffers)
     f, dtype = frame.f, np.dtype(plan.dtype)
@@ -262,6 +262,8 @@ def emit_small(
     left, right = frame.buffer(buffers - 2), frame.buffer(buffers - 1)
     batch, m, depth, n = (frame.number(i) for i in range(4))
     sab, sam, sak, sbb, sbk, sbn = (frame.number(i) for i in range(4, 10))
+    left = f.element(left, frame.number(10), kind)
+    right = f.element(right, frame.number(11), kind)
     scratch = alloca(f, type_, plan.rows)
     finish = epilogue(frame)
     finish.prepare(f)
@@ -303,8 +305,3 @@ def emit_small(
             finish.store(f, (b, f.add(row, r.index), column), value, mask)
     return frame.finish()
 
-
-__all__ = [
-    "Epilogue", "MatmulPlan", "MatmulShape", "emit_pack", "emit_product", "emit_small",
-    "plan_matmul", "scalar_of", "workspaces",
-]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from glubina.codegen import Lowering, Stage, lower
+from glubina.codegen.lowered import Lowering
 from glubina.codegen.target import Target, host
 from glubina.graph.autodiff import expand
 from glubina.graph.node import Node, topological
@@ -65,6 +65,8 @@ def translate(
     outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int], target: Target
 ) -> tuple[Plan, dict[str, Callable[[], str]]]:
     """The plan, and the LLVM text of each kernel that it needs, by the kernel's key."""
+    from glubina.codegen.lowering import lower  # not needed, and not loaded, on a warm start
+
     simple = simplify(expand(outputs))
     scheduled = schedule(simple, inputs, donated)
     observers.scheduled(simple, scheduled)
@@ -73,9 +75,7 @@ def translate(
     return lay_plan(scheduled, lowered, outputs), modules
 
 
-def lay_plan(
-    scheduled: Schedule, lowered: Sequence[Lowering], outputs: Sequence[Node]
-) -> Plan:
+def lay_plan(scheduled: Schedule, lowered: Sequence[Lowering], outputs: Sequence[Node]) -> Plan:
     """Give every value its place in memory, and write the calls down."""
     table = _Table(scheduled, lowered)
     calls = []
@@ -144,6 +144,3 @@ class _Table:
         if buffer < 0:
             return self._slots[number, -1 - buffer]
         return self._slots[root((*kernel.inputs, *kernel.outputs)[buffer])]
-
-
-__all__ = ["Stage", "build", "lay_plan", "program_key", "translate"]

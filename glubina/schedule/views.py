@@ -301,3 +301,9 @@ def in_place(kernel: Kernel) -> tuple[tuple[int, int], ...]:
         and source.size == size
         and source.dtype.itemsize == output.dtype.itemsize
     )
+
+
+def overwritable(kernel: Kernel) -> frozenset[Node]:
+    """The inputs whose buffers the schedule may give to an output of the same size."""
+    sizes = {(output.size, output.dtype) for output in kernel.outputs}
+    return frozenset(n for n in kernel.inputs if (n.size, n.dtype) in sizes)
