@@ -7,26 +7,27 @@ from pathlib import Path
 
 import typer
 
-import glubina.tensor as gl
 from glubina.cli.figures import figures, table
-from glubina.cli.saved import load
 from glubina.files import DamagedFileError, read_json
+from glubina.nn.saving import load_model
 from glubina.recipes import find
-from glubina.train import RunFolder
+from glubina.runtime.team import set_num_threads
+from glubina.train import RunFolder, Trainer
 
 
 def run(path: Path, threads: int | None, *, as_json: bool) -> None:
     """Print the figures on the test set and whether they are those that the run has kept."""
     if threads is not None:
-        gl.set_num_threads(threads)
+        set_num_threads(threads)
     folder = RunFolder.open(path)
-    saved = load(folder)
+    saved = load_model(folder.path)
     settings = read_json(folder.settings)
     seed = settings.get("seed") if isinstance(settings, dict) else None
     if not isinstance(seed, int):
         raise DamagedFileError(folder.settings, "is damaged: its 'seed' is missing")
-    data = find(saved.file.recipe).data(seed)
-    found = figures(saved.trainer, saved.preprocessing, data)
+    recipe = find(saved.recipe)
+    trainer = Trainer(saved.model, loss=recipe.loss())
+    found = figures(trainer, saved.preprocessing, recipe.data(seed))
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -36,7 +37,7 @@ def run(path: Path, threads: int | None, *, as_json: bool) -> None:
         typer.echo(f"The figures are those in {folder.metrics}.")
     else:
         typer.echo(
-            f"note: {folder.metrics} has other figures (accuracy {kept.get('accuracy')}, loss "
-            f"{kept.get('loss')}): another machine or version may round differently",
+            f"note: {folder.metrics} has other figures; another machine or another version may "
+            "round differently",
             err=True,
         )

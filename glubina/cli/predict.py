@@ -10,30 +10,38 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-import glubina.tensor as gl
-from glubina.cli.saved import Saved, load
 from glubina.data import DataError, Rescale, Reshape, load_csv, load_npy, load_npz
 from glubina.data.checks import as_array, require_examples, require_finite
 from glubina.files import DamagedFileError, FileError
-from glubina.train import MissingExtraError, RunFolder
+from glubina.nn import CrossEntropyLoss
+from glubina.nn.saving import SavedModel, load_model
+from glubina.runtime.team import set_num_threads
+from glubina.train import MissingExtraError, Trainer
 
 
 def run(path: Path, files: list[Path], threads: int | None, *, invert: bool) -> None:
     """Print a line for every example: file, row, class, probability."""
     if threads is not None:
-        gl.set_num_threads(threads)
-    saved = load(RunFolder.open(path))
+        set_num_threads(threads)
+    saved = load_model(path)
     examples = [read(file, saved, invert) for file in files]  # all, before the first answer
+    trainer = Trainer(saved.model, loss=CrossEntropyLoss() if saved.classes else None)
     for file, x in zip(files, examples):
-        probabilities = saved.trainer.predict(saved.preprocessing.transform(x))
-        for row, shares in enumerate(probabilities):
-            best = int(shares.argmax())
-            name = saved.file.classes[best] if saved.file.classes else str(best)
+        outputs = trainer.predict(saved.preprocessing.transform(x))
+        for row, values in enumerate(outputs):
             where = f"{file}:{row}" if len(x) > 1 else str(file)
-            typer.echo(f"{where}\t{name}\t{shares[best]:.4f}")
+            typer.echo(f"{where}\t{answer(values, saved.classes)}")
 
 
-def read(file: Path, saved: Saved, invert: bool) -> NDArray[Any]:
+def answer(values: NDArray[Any], classes: tuple[str, ...]) -> str:
+    """The likeliest class and its probability; without classes the numbers themselves."""
+    if not classes:
+        return "\t".join(f"{value:.6g}" for value in np.atleast_1d(values))
+    best = int(values.argmax())
+    return f"{classes[best]}\t{values[best]:.4f}"
+
+
+def read(file: Path, saved: SavedModel, invert: bool) -> NDArray[Any]:
     """The examples in a file, as the preprocessing takes them. Errors name the file."""
     shape = example_shape(saved)
     suffix = file.suffix.lower()
@@ -60,7 +68,7 @@ def read(file: Path, saved: Saved, invert: bool) -> NDArray[Any]:
     return x
 
 
-def example_shape(saved: Saved) -> tuple[int, ...] | None:
+def example_shape(saved: SavedModel) -> tuple[int, ...] | None:
     """The shape of an example, where the preprocessing knows it."""
     for step in saved.preprocessing.steps:
         if isinstance(step, Reshape):
@@ -69,7 +77,7 @@ def example_shape(saved: Saved) -> tuple[int, ...] | None:
 
 
 def read_image(
-    file: Path, saved: Saved, shape: tuple[int, ...] | None, invert: bool
+    file: Path, saved: SavedModel, shape: tuple[int, ...] | None, invert: bool
 ) -> NDArray[Any]:
     """An image in the size, the channels and the scale of the model's data: (1, *shape)."""
     if shape is None or len(shape) != 3 or shape[2] not in (1, 3):

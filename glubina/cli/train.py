@@ -13,24 +13,24 @@ from typing import Any
 import numpy as np
 import typer
 
-import glubina.tensor as gl
 from glubina.cli.app import installed_version
 from glubina.cli.errors import CommandError
 from glubina.cli.figures import figures, table
-from glubina.nn import architecture
+from glubina.nn.saving import save_model
 from glubina.recipes import Data, Recipe, find
+from glubina.runtime.team import get_num_threads, set_num_threads
+from glubina.tensor.random import manual_seed
 from glubina.train import (
     CSVLogger,
     EarlyStopping,
     History,
     MissingExtraError,
-    ModelFile,
     RunFolder,
     Trainer,
     plot_confusion,
     plot_history,
 )
-from glubina.train.callbacks import Callback, copy_weights
+from glubina.train.callbacks import Callback
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
     folder = None if output is None else _prepare(output, recipe, overwrite)
     data = recipe.data(options.seed)
     folder = folder or RunFolder.create(None, recipe.name)
-    gl.manual_seed(options.seed)
+    manual_seed(options.seed)
     if options.threads is not None:
-        gl.set_num_threads(options.threads)
+        set_num_threads(options.threads)
     preprocessing = recipe.preprocessing().fit(data.train[0])
     model = recipe.model()
     trainer = Trainer(
@@ -81,9 +81,12 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
         verbose=0 if quiet else 1,
     )
     found = figures(trainer, preprocessing, data)
-    folder.save_model(
-        ModelFile(architecture.describe(model), preprocessing.config(), data.classes, recipe.name),
-        copy_weights(model),
+    save_model(
+        model,
+        folder.path,
+        preprocessing=preprocessing,
+        classes=data.classes,
+        recipe=recipe.name,
     )
     settings = _settings(recipe, options, rate, data, started, history)
     folder.save_results(settings, history, found)
@@ -109,7 +112,7 @@ def _headline(recipe: Recipe, data: Data, model: Any) -> str:
     return (
         f"{recipe.name}: {recipe.description}\n"
         f"{len(data.train[1]):,} examples to train on, {len(data.validation[1]):,} to validate, "
-        f"{len(data.test[1]):,} to test; {parameters:,} parameters; {gl.get_num_threads()} threads"
+        f"{len(data.test[1]):,} to test; {parameters:,} parameters; {get_num_threads()} threads"
     )
 
 
@@ -131,7 +134,7 @@ def _settings(
         "learning_rate": rate,
         "patience": options.patience,
         "seed": options.seed,
-        "threads": gl.get_num_threads(),
+        "threads": get_num_threads(),
         "stopped": history.stopped,
         "test_rows": None if data.test_rows is None else data.test_rows.tolist(),
         "started": started.isoformat(timespec="seconds"),

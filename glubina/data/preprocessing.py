@@ -155,10 +155,14 @@ class Preprocessing:
         """The steps again from what `config` gave; only the kinds known here can be named."""
         steps = []
         for entry in config:
-            kind = KINDS.get(entry["type"])
+            name = entry.get("type") if isinstance(entry, dict) else None
+            kind = KINDS.get(name) if isinstance(name, str) else None
             if kind is None:
-                raise DataError(
-                    f"unknown preprocessing {entry['type']!r}; known are {', '.join(KINDS)}"
+                raise DataError(f"unknown preprocessing {name!r}; known are {', '.join(KINDS)}")
+            try:
+                steps.append(kind(**entry["arguments"]))
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(f"the arguments of {name} are not as they must be: {error}") from (
+                    error
                 )
-            steps.append(kind(**entry["arguments"]))
         return cls(*steps)

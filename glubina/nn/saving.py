@@ -1,4 +1,4 @@
-"""A network as files: its architecture as JSON, its weights as safetensors; nothing is unpickled."""
+"""A network as files: architecture as JSON, weights as safetensors; nothing is unpickled."""
 
 from __future__ import annotations
 

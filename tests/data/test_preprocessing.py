@@ -56,5 +56,11 @@ def test_steps_come_back_from_json() -> None:
 def test_foreign_descriptions_and_shapes_are_refused() -> None:
     with pytest.raises(DataError, match=r"unknown preprocessing 'os\.system'"):
         Preprocessing.from_config([{"type": "os.system", "arguments": {}}])
+    for entry in (3, {"type": ["Rescale"]}):
+        with pytest.raises(DataError, match="unknown preprocessing"):
+            Preprocessing.from_config([entry])  # type: ignore[list-item]
+    for arguments in ({}, {"scale": "x"}, {"scale": 1, "more": 2}, None):
+        with pytest.raises(DataError, match="the arguments of Rescale are not as they must be"):
+            Preprocessing.from_config([{"type": "Rescale", "arguments": arguments}])
     with pytest.raises(DataError, match=r"shape \(3, 3\) cannot be given the shape \(4, 4, 1\)"):
         Reshape((4, 4, 1)).transform(np.ones((2, 3, 3)))
