@@ -74,6 +74,20 @@ def increase(name: str = "increase") -> str:
     return finish(f)
 
 
+def lopsided(name: str = "lopsided") -> str:
+    """a[0] = number of threads; all but the first thread have work, about a millisecond each."""
+    f, (a,), _, _ = begin(name, 1)
+    _, _, thread, threads = f.parameters
+    with f.when(f.compare("eq", thread, f.i64(0))):
+        f.store(threads, a)
+    with f.when(f.compare("sgt", thread, f.i64(0))):
+        one = f.const(1.0, "double")
+        with f.loop(f.i64(0), f.i64(300_000), f.i64(1), [one]) as loop:
+            loop.carry([f.fdiv(one, f.fadd(loop.values[0], one))])
+        f.store(loop.results[0], f.element(a, thread, "double"))
+    return finish(f)
+
+
 def adder(n: int, work: int = HUGE) -> Program:
     """A program of one call: output = input 0 + input 1."""
     spec = Spec((n,), "float32")
@@ -116,6 +130,15 @@ def counter(n: int) -> Program:
     table = (Entry("status"), Entry("input", 0), Entry("output", 0))
     calls = (Call("increase", (2, n, 1)),)
     return Program(Plan((spec,), (spec,), (0,), table, 0, calls), compile_ir([increase()], host()))
+
+
+def lopsided_program() -> Program:
+    """Tells in output[0] how many threads ran it; the first is the one without work."""
+    spec = Spec((8,), "int64")
+    plan = Plan(
+        (), (spec,), (-1,), (Entry("status"), Entry("output", 0)), 0, (Call("lopsided", (1, 8)),)
+    )
+    return Program(plan, compile_ir([lopsided()], host()))
 
 
 def failing(n: int, work: int, step: int = 0) -> Program:

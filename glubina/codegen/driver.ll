@@ -55,8 +55,9 @@ on:
 
 ; Waits until every thread is here. The last to come decides for all whether to stop, because by
 ; the time that a slow thread looks at the status a fast one may have gone on and changed it.
-define internal i64 @barrier(ptr %team, i64 %threads, i64 %phase, ptr %status, i64 %deadline)
-    nounwind {
+; A long wait is added to `waited`, if that is not null.
+define internal i64 @barrier(ptr %team, i64 %threads, i64 %phase, ptr %status, i64 %deadline,
+                             ptr %waited) nounwind {
   %arrived.p = getelementptr i8, ptr %team, i64 $TEAM_ARRIVED
   %phase.p = getelementptr i8, ptr %team, i64 $TEAM_PHASE
   %before = atomicrmw add ptr %arrived.p, i64 1 acq_rel
@@ -76,32 +77,50 @@ spin.entry:
   %pauses = load i64, ptr %pauses.p
   br label %spin
 spin:
-  %n = phi i64 [0, %spin.entry], [%n.next, %again]
+  %n = phi i64 [0, %spin.entry], [%n.next, %pause]
   %seen = load atomic i64, ptr %phase.p acquire, align 8
   %moved = icmp ne i64 %seen, %phase
-  br i1 %moved, label %done, label %wait
-wait:
+  br i1 %moved, label %done, label %check
+check:
   %n.next = add i64 %n, 1
   %short = icmp slt i64 %n, %pauses
   br i1 %short, label %pause, label %long
 pause:
   $PAUSE
-  br label %again
-long:
-  ; someone needs this core more: another program, or the thread that is waited for
-  %patient = add i64 %pauses, 1000
-  %yielding = icmp slt i64 %n, %patient
-  br i1 %yielding, label %yield, label %nap
-yield:
-  %rc = call i32 @sched_yield()
-  br label %again
-nap:
-  call void @nap()
-  br label %again
-again:
   br label %spin
 done:
   ret i64 %seen
+long:
+  ; someone needs this core more: another program, or the thread that is waited for
+  %begin = call i64 @now()
+  br label %look
+look:
+  %m = phi i64 [0, %long], [%m.next, %yield], [%m.next, %nap]
+  %late = load atomic i64, ptr %phase.p acquire, align 8
+  %m.next = add i64 %m, 1
+  %here = icmp ne i64 %late, %phase
+  br i1 %here, label %over, label %give
+give:
+  %patient = icmp slt i64 %m, 1000
+  br i1 %patient, label %yield, label %nap
+yield:
+  %rc = call i32 @sched_yield()
+  br label %look
+nap:
+  call void @nap()
+  br label %look
+over:
+  %counts = icmp ne ptr %waited, null
+  br i1 %counts, label %count, label %leave
+count:
+  %end = call i64 @now()
+  %spent = sub i64 %end, %begin
+  %old = load i64, ptr %waited
+  %sum = add i64 %old, %spent
+  store i64 %sum, ptr %waited
+  br label %leave
+leave:
+  ret i64 %late
 }
 
 define internal void @nap() nounwind {
@@ -191,7 +210,11 @@ meet:
   %barrier = icmp ne i64 %barrier.bit, 0
   br i1 %barrier, label %wait, label %after
 wait:
-  %phase.new = call i64 @barrier(ptr %team, i64 %threads, i64 %phase, ptr %status, i64 %limit)
+  ; the first thread's waits tell whether the team is a help
+  %waited.p = getelementptr i8, ptr %team, i64 $TEAM_WAITED
+  %waited = select i1 %first, ptr %waited.p, ptr null
+  %phase.new = call i64 @barrier(ptr %team, i64 %threads, i64 %phase, ptr %status, i64 %limit,
+                                 ptr %waited)
   %halt.new = and i64 %phase.new, 3
   br label %after
 after:
@@ -278,18 +301,37 @@ patched:
   %many = icmp sgt i64 %threads, 1
   br i1 %many, label %try, label %alone
 try:
+  %team.known = icmp ne ptr %team, null
+  br i1 %team.known, label %take, label %alone
+take:
   %busy.p = getelementptr i8, ptr %team, i64 $TEAM_BUSY
   %pair.busy = cmpxchg ptr %busy.p, i64 0, i64 1 acquire monotonic
   %got = extractvalue { i64, i1 } %pair.busy, 1
-  br i1 %got, label %together, label %alone
+  br i1 %got, label %trust, label %alone
+trust:
+  %until.p = getelementptr i8, ptr %team, i64 $TEAM_UNTIL
+  %until = load i64, ptr %until.p
+  %trusted = icmp eq i64 %until, 0
+  br i1 %trusted, label %together, label %doubt
+doubt:
+  %now = call i64 @now()
+  %again = icmp sge i64 %now, %until
+  br i1 %again, label %together, label %release
+release:
+  store atomic i64 0, ptr %busy.p release, align 8
+  br label %alone
 alone:
   call void @steps(ptr null, ptr %job, i64 0, i64 1)
   br label %end
 together:
   %job.p = getelementptr i8, ptr %team, i64 $TEAM_JOB
   store ptr %job, ptr %job.p
-  call void @announce(ptr %team, i64 %threads)
+  %waited.p = getelementptr i8, ptr %team, i64 $TEAM_WAITED
+  store i64 0, ptr %waited.p
+  %begin = call i64 @now()
+  %cold = call i1 @announce(ptr %team, i64 %threads)
   call void @steps(ptr %team, ptr %job, i64 0, i64 %threads)
+  call void @judge(ptr %team, i64 %begin, i64 %threads, i1 %cold)
   store atomic i64 0, ptr %busy.p release, align 8
   br label %end
 end:
@@ -297,8 +339,51 @@ end:
   ret i64 %code
 }
 
-; Begins a new epoch with so many threads, and wakes those who sleep.
-define internal void @announce(ptr %team, i64 %threads) nounwind {
+; After a job: were the others a help? Where the cores are busy with other programs they are not:
+; the first thread waits for them longer than it would have worked without them. Then the next
+; jobs run alone, for many times as long as this one took, and longer if it happens again.
+; (They may have had to wake first, which is no fault of theirs.)
+define internal void @judge(ptr %team, i64 %begin, i64 %threads, i1 %cold) nounwind {
+  %adapts.p = getelementptr i8, ptr %team, i64 $TEAM_ADAPTS
+  %waited.p = getelementptr i8, ptr %team, i64 $TEAM_WAITED
+  %until.p = getelementptr i8, ptr %team, i64 $TEAM_UNTIL
+  %streak.p = getelementptr i8, ptr %team, i64 $TEAM_STREAK
+  %now = call i64 @now()
+  %spent = sub i64 %now, %begin
+  %all.waits = load i64, ptr %waited.p
+  %waking = select i1 %cold, i64 100000, i64 0
+  %rest = sub i64 %all.waits, %waking
+  %waited = call i64 @llvm.smax.i64(i64 %rest, i64 0)
+  %worked = sub i64 %spent, %waited
+  %alone = mul i64 %worked, %threads ; the work of all, had it fallen to the first
+  %help = icmp sle i64 %spent, %alone
+  %adapts = load i64, ptr %adapts.p
+  %always = icmp eq i64 %adapts, 0
+  %good = or i1 %help, %always
+  br i1 %good, label %praise, label %blame
+praise:
+  store i64 0, ptr %until.p
+  store i64 0, ptr %streak.p
+  ret void
+blame:
+  %streak = load i64, ptr %streak.p
+  %factor = shl i64 16, %streak
+  %span = mul i64 %spent, %factor
+  %at.least = call i64 @llvm.smax.i64(i64 %span, i64 1000000)
+  %pause = call i64 @llvm.smin.i64(i64 %at.least, i64 2000000000)
+  %until = add i64 %now, %pause
+  store i64 %until, ptr %until.p
+  %more = add i64 %streak, 1
+  %next = call i64 @llvm.smin.i64(i64 %more, i64 4)
+  store i64 %next, ptr %streak.p
+  ret void
+}
+declare i64 @llvm.smax.i64(i64, i64)
+declare i64 @llvm.smin.i64(i64, i64)
+
+; Begins a new epoch with so many threads, and wakes those who sleep; tells whether
+; some of the threads wanted do.
+define internal i1 @announce(ptr %team, i64 %threads) nounwind {
   %old = load atomic i64, ptr %team monotonic, align 8
   %bare = and i64 %old, -65536
   %following = add i64 %bare, 65536
@@ -318,7 +403,11 @@ wake:
   %rc3 = call i32 @pthread_mutex_unlock(ptr %mutex)
   br label %awake
 awake:
-  ret void
+  %size.p = getelementptr i8, ptr %team, i64 $TEAM_SIZE
+  %size = load i64, ptr %size.p
+  %unwanted = sub i64 %size, %threads
+  %cold = icmp sgt i64 %sleepers, %unwanted
+  ret i1 %cold
 }
 
 define void @glubina_team_begin(ptr %team) nounwind {
@@ -339,7 +428,7 @@ define i64 @glubina_team_end(ptr %team) nounwind {
 busy:
   ret i64 0
 end:
-  call void @announce(ptr %team, i64 $STOP)
+  %cold = call i1 @announce(ptr %team, i64 $STOP)
   ret i64 1
 }
 

@@ -47,7 +47,12 @@ TEAM_MUTEX = 384
 TEAM_CONDITION = 448
 TEAM_SPIN = 512  # nanoseconds that a thread without work waits awake
 TEAM_PAUSES = 520  # pauses in a barrier before it begins to yield to the system
-TEAM_BYTES = 576
+TEAM_ADAPTS = 528  # 0: use the team even where the machine is too busy for it
+TEAM_SIZE = 536  # how many threads it has, with the caller
+TEAM_WAITED = 576  # nanoseconds that the first thread waited for long in the current job's barriers
+TEAM_UNTIL = 584  # before this time (0: none) jobs run alone, because helpers were no help
+TEAM_STREAK = 592  # how many jobs in a row they were none
+TEAM_BYTES = 640
 STOP = 0xFFFF
 MAX_THREADS = STOP - 1
 

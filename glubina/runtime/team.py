@@ -8,7 +8,8 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from glubina.codegen import driver
@@ -64,6 +65,7 @@ class Team:
     def __init__(self) -> None:
         self._chosen: int | None = None
         self._default: int | None = None
+        self._adapts = True
         self._begin()
 
     def _begin(self) -> None:
@@ -89,6 +91,28 @@ class Team:
             raise ValueError(f"the number of threads should be at least 1, it is {threads}")
         self._chosen = threads
 
+    @contextmanager
+    def steadfast(self) -> Iterator[None]:
+        """Inside a `with` block, programs use the team even where it is no help.
+
+        Else the driver notices when other programs keep the cores so busy that waiting for the
+        helpers takes longer than doing their work, and leaves them out for a while. The results
+        are the same; this is for measuring and for tests.
+        """
+        before = self._adapts
+        self._set_adapts(False)
+        try:
+            yield
+        finally:
+            self._set_adapts(before)
+
+    def _set_adapts(self, adapts: bool) -> None:
+        with self._lock:
+            self._adapts = adapts
+            if self._memory is not None:
+                self._words[driver.TEAM_ADAPTS // 8] = adapts
+                self._words[driver.TEAM_UNTIL // 8] = 0
+
     def grow(self, threads: int) -> int:
         """Start helpers until there are `threads` with the caller; returns how many there are."""
         with self._lock:
@@ -100,9 +124,10 @@ class Team:
         native = native_driver()
         if self._memory is None:
             self._memory = memory = Buffer.zeros(driver.TEAM_BYTES)
-            words = memory.array((driver.TEAM_BYTES // 8,), "int64")
-            words[driver.TEAM_SPIN // 8] = SPIN_NANOSECONDS
-            words[driver.TEAM_PAUSES // 8] = BARRIER_PAUSES
+            self._words = memory.array((driver.TEAM_BYTES // 8,), "int64")
+            self._words[driver.TEAM_SPIN // 8] = SPIN_NANOSECONDS
+            self._words[driver.TEAM_PAUSES // 8] = BARRIER_PAUSES
+            self._words[driver.TEAM_ADAPTS // 8] = self._adapts
             native.begin(memory.address)
             self.address = memory.address
         helper = threading.Thread(
@@ -111,6 +136,7 @@ class Team:
         helper.start()
         self._helpers.append(helper)
         self.size += 1
+        self._words[driver.TEAM_SIZE // 8] = self.size
 
     def close(self) -> None:
         """Send the helpers home; programs run on their callers' threads from now on."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from native_kernels import adder, buffers, pipeline, pipeline_reference
+from native_kernels import adder, buffers, lopsided_program, pipeline, pipeline_reference
 
 from glubina.runtime.buffer import Buffer
 from glubina.runtime.team import TEAM, get_num_threads, set_num_threads
@@ -102,6 +102,26 @@ def test_a_sleeping_team_wakes() -> None:
         program.run(given, [out], 3)
         time.sleep(0.01)
     assert (out.array((50,), np.float32) == pipeline_reference(x, 4)).all()
+
+
+def test_helpers_that_are_no_help_are_left_out_for_a_while() -> None:
+    program, out = lopsided_program(), Buffer.zeros(64)
+    threads = out.array((8,), np.int64)
+
+    def ran_with() -> int:
+        program.run([], [out], 2)
+        return int(threads[0])
+
+    with TEAM.steadfast():
+        assert [ran_with() for _ in range(10)] == [2] * 10
+    assert [ran_with() for _ in range(10)] == [2] + [1] * 9
+    with TEAM.steadfast():
+        assert ran_with() == 2
+    x = np.ones(500_000, np.float32)
+    both, given, sums = adder(500_000), buffers(x, x), [Buffer(x.nbytes)]
+    for _ in range(3):  # good runs make up for it
+        both.run(given, sums, 2)
+    assert (sums[0].array(x.shape, np.float32) == 2).all()
 
 
 def test_helpers_are_daemons_with_a_name() -> None:
