@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from glubina.tensor import errors
+from glubina.tensor.compile import compile
 from glubina.tensor.creation import (
     arange,
     asarray,
@@ -170,6 +171,7 @@ from glubina.tensor.shaping import (
     triu,
     unstack,
 )
+from glubina.tensor.threads import get_num_threads, set_num_threads
 
 abs = absolute
 astype = Tensor.astype

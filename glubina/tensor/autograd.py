@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from glubina.graph import ops
 from glubina.graph.node import Node
 from glubina.graph.ops.marker import DETACH
-from glubina.tensor.base import consume_value, wrap
+from glubina.tensor.base import consume_value, made, wrap
 from glubina.tensor.cell import Cell, Leaf
 from glubina.tensor.convert import Operand, as_tensor
 from glubina.tensor.errors import GradientError, ShapeError
+from glubina.tensor.mode import mode
 
 if TYPE_CHECKING:
     from glubina.tensor.handle import Tensor
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 _losses: list[weakref.ref[Cell]] = []
 
 
-def leaves_of(node: Node) -> list[Leaf]:
-    """The leaves with owners that a node's derivatives lead to, in the order of the graph."""
+def leaves_of(node: Node) -> tuple[list[Leaf], set[Node]]:
+    """The leaves with owners that a node's derivatives lead to, and all the nodes on the way."""
     found: list[Leaf] = []
     seen = {node}
     stack = [node]
@@ -35,10 +36,16 @@ def leaves_of(node: Node) -> list[Leaf]:
                 if source not in seen:
                     seen.add(source)
                     stack.append(source)
-        elif type(node) is Leaf and node.owner is not None:
-            found.append(node)
+        elif type(node) is Leaf:
+            if node.owner is not None:
+                found.append(node)
+            elif node.freed:
+                raise GradientError(
+                    "backward: a part of this graph was already gone through by an earlier "
+                    "backward(); call that one with retain_graph=True, or detach() the part"
+                )
     found.sort(key=_number)
-    return found
+    return found, seen
 
 
 def _number(leaf: Leaf) -> int:
@@ -58,13 +65,16 @@ def backward(
     create_graph: let the gradients require gradients themselves, for derivatives of theirs.
     """
     loss = _scalar(tensor, gradient)
-    for leaf in leaves_of(loss):
+    leaves, inside = leaves_of(loss)
+    for leaf in leaves:
         owner = leaf.owner() if leaf.owner is not None else None
         if owner is not None and owner._requires_grad:
             _accumulate(owner, ops.gradient(loss, leaf), create_graph)
     if not (retain_graph or create_graph):
         tensor._done = True
-        tensor._cell.keep = False
+        for cell in (tensor._cell, *made.alive()):
+            if cell.node in inside and cell.keep:
+                cell.keep, cell.freed = False, True
     _losses.append(weakref.ref(tensor._cell))
 
 
@@ -102,6 +112,8 @@ def _accumulate(owner: Tensor, gradient: Node, create_graph: bool) -> None:
         sofar = before._cell.node if create_graph else consume_value(before)
         gradient = ops.add(sofar, gradient)
     owner.grad = wrap(gradient, create_graph)
+    if mode.trace is not None:
+        mode.trace.differentiated(owner, before)
 
 
 def recent_losses() -> Iterable[Cell]:

@@ -54,10 +54,12 @@ class _Made:
         self.pending: list[weakref.ref[Cell]] = []
         self.limit = 4096
 
-    def prune(self) -> None:
-        """Forget the cells that are gone or have their value."""
-        self.pending = [r for r in self.pending if (c := r()) is not None and c.value() is None]
-        self.limit = max(4096, 2 * len(self.pending))
+    def alive(self) -> list[Cell]:
+        """The pending cells that someone holds; the others are forgotten."""
+        cells = [c for r in self.pending if (c := r()) is not None and c.value() is None]
+        self.pending = [_ref(c) for c in cells]
+        self.limit = max(4096, 2 * len(cells))
+        return cells
 
 
 made = _Made()
@@ -70,6 +72,7 @@ def wrap(node: Node, requires_grad: bool = False) -> Tensor:
     cell = _new(Cell)
     cell.node = node
     cell.keep = requires_grad
+    cell.freed = False
     cell.leaf = cell.owner = cell.before = None
     tensor = _new(made.kind)
     tensor._cell = cell
@@ -79,7 +82,7 @@ def wrap(node: Node, requires_grad: bool = False) -> Tensor:
     pending = made.pending
     pending.append(_ref(cell))
     if len(pending) > made.limit:
-        made.prune()
+        made.alive()
     return tensor
 
 
@@ -89,13 +92,15 @@ def consume(tensor: Tensor) -> Node:
     node = cell.node
     if not mode.grad:
         return _value_node(cell, node)
-    if tensor._requires_grad:
-        if type(node) is Leaf and node.origin is not None:
-            node.used = True
-        return node
     if type(node) is Leaf:
+        if mode.trace is not None:
+            mode.trace.read(cell, node)
+        if tensor._requires_grad:
+            if node.origin is not None:
+                node.used = True
+            return node
         return node if node.owner is None else detach_node(node)
-    return detach_node(node)
+    return node if tensor._requires_grad else detach_node(node)
 
 
 def consume_value(tensor: Tensor) -> Node:
@@ -106,15 +111,18 @@ def consume_value(tensor: Tensor) -> Node:
 
 def _value_node(cell: Cell, node: Node) -> Node:
     """Just the value: a pending leaf that nobody used as one is seen through."""
-    if type(node) is Leaf:
-        if node.origin is not None:
-            if not node.used:
-                return node.origin
-            from glubina.tensor.realise import realise_pending
+    found = cell.leaf or node
+    if type(found) is Leaf:
+        if mode.trace is not None:
+            mode.trace.read(cell, found)
+        if found.origin is not None:
+            if not found.used:
+                return found.origin
+            if mode.trace is None:
+                from glubina.tensor.realise import realise_pending
 
-            realise_pending()
-        return node
-    return cell.leaf or node
+                realise_pending()
+    return found
 
 
 def claim(tensor: Tensor) -> None:

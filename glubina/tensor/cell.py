@@ -28,9 +28,11 @@ class Leaf(Node):
     before: the buffer that held the value which this one replaces; free to be overwritten when
         nobody else holds it.
     used: whether an operation that records derivatives read the leaf while it was pending.
+    freed: whether the graph that gave the value is gone, because `backward()` went through it.
+    error: why there is no value.
     """
 
-    __slots__ = ("before", "buffer", "number", "origin", "owner", "used")
+    __slots__ = ("before", "buffer", "error", "freed", "number", "origin", "owner", "used")
 
     buffer: Buffer | None
     origin: Node | None
@@ -38,6 +40,8 @@ class Leaf(Node):
     owner: weakref.ref[Tensor] | None
     before: Buffer | None
     used: bool
+    freed: bool
+    error: Exception | None
 
 
 def _leaf(shape: Shape, dtype: DType) -> Leaf:
@@ -47,8 +51,8 @@ def _leaf(shape: Shape, dtype: DType) -> Leaf:
     leaf.attributes = InputAttributes(leaf_number())
     leaf.shape = shape
     leaf.dtype = dtype
-    leaf.buffer = leaf.origin = leaf.number = leaf.owner = leaf.before = None
-    leaf.used = False
+    leaf.buffer = leaf.origin = leaf.number = leaf.owner = leaf.before = leaf.error = None
+    leaf.used = leaf.freed = False
     return leaf
 
 
@@ -112,19 +116,22 @@ class Cell:
     owner: the tensor that requires gradients with respect to this cell's leaf.
     before: as in a leaf, for cells without an owner.
     keep: whether `node` stays when the value is there, because derivatives may be asked for.
+    freed: whether `backward()` went through the node, so that it need not be kept.
     """
 
-    __slots__ = ("__weakref__", "before", "keep", "leaf", "node", "owner")
+    __slots__ = ("__weakref__", "before", "freed", "keep", "leaf", "node", "owner")
 
     node: Node
     leaf: Leaf | None
     owner: weakref.ref[Tensor] | None
     before: Buffer | None
     keep: bool
+    freed: bool
 
     def __init__(self, node: Node, keep: bool = False) -> None:
         self.node = node
         self.keep = keep
+        self.freed = False
         self.leaf = self.owner = self.before = None
 
     def value(self) -> Leaf | None:

@@ -7,18 +7,19 @@ A draw is named by a seed and a counter that goes up by one with each draw; its 
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glubina.graph import ops
 from glubina.graph.errors import ShapeError
 from glubina.graph.node import DType, Node, Shape
 from glubina.tensor.axes import as_shape, given_shape
 from glubina.tensor.base import consume_value, wrap
-from glubina.tensor.cell import leaf_of_array
+from glubina.tensor.cell import Cell, leaf_of_array
 from glubina.tensor.convert import Operand, as_tensor
 from glubina.tensor.errors import DTypeError
 from glubina.tensor.mode import mode
@@ -35,8 +36,10 @@ class Generator:
     """A source of random numbers: a seed, and a counter of the draws made so far."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = secrets.randbits(32) if seed is None else seed % _LIMIT
+        self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed % _LIMIT
         self.counter = 0
+        self._cell: Cell | None = None
+        self._held = (self.seed, 0)
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin anew with another seed."""
@@ -57,9 +60,31 @@ class Generator:
         """The (seed, counter) of the next draw, as a node."""
         if mode.trace is not None:
             return mode.trace.random_key(self)
-        values = np.array((self.seed, self.counter), np.uint64)
+        values = self._state()
         self.counter += 1
         return leaf_of_array(values)
+
+    def cell(self) -> Cell:
+        """The cell that holds (seed, counter) for compiled functions."""
+        if self._cell is None:
+            self._cell = Cell(leaf_of_array(self._state()))
+            self._held = (self.seed, self.counter)
+        return self._cell
+
+    def synchronise(self) -> None:
+        """Bring the cell up to date with the draws made outside compiled functions."""
+        if self._held != (self.seed, self.counter):
+            cell = self.cell()
+            cell.node, cell.leaf = leaf_of_array(self._state()), None
+            self._held = (self.seed, self.counter)
+
+    def advance(self, draws: int) -> None:
+        """Count the draws that a compiled function made; it has counted them in the cell."""
+        self.counter += draws
+        self._held = (self.seed, self.counter)
+
+    def _state(self) -> NDArray[np.uint64]:
+        return np.array((self.seed, self.counter), np.uint64)
 
     def bits(self, shape: Shape) -> Node:
         """Uniform 32-bit numbers (uint32): one draw."""

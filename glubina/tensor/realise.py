@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from glubina.graph.node import Node
+from glubina.graph.node import DType, Node, Shape
 from glubina.runtime.buffer import Buffer
+from glubina.tensor import programs
 from glubina.tensor.base import made
-from glubina.tensor.cell import Cell, Leaf, buffer_of_number, is_pending, leaf_of_buffer
-from glubina.tensor.errors import TraceError
+from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
 from glubina.tensor.mode import mode
-from glubina.tensor.program import Compiled
-from glubina.tensor.structure import Key, structure
-
-MANY_STRUCTURES = 64
-
-_compiled: dict[Key, Compiled] = {}
-_warned: list[int] = [MANY_STRUCTURES]
-
-
-def programs_compiled() -> int:
-    """How many structures this process has made programs for (the interpreter's included)."""
-    return len(_compiled)
+from glubina.tensor.structure import structure
 
 
 class _Target:
-    """A pending value: where its node is, and where the value goes."""
+    """A pending value: the node that gives it, and the cell or leaf that takes it.
+
+    before: the buffer of the value that this one replaces; may be overwritten if nobody else
+        holds it.
+    """
 
     __slots__ = ("before", "cell", "leaf", "node")
 
@@ -45,25 +36,39 @@ class _Target:
         elif cell is not None:
             self.node, self.before = cell.node, cell.before
 
-    def fill(self, buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Take the value, and let go of the graph where derivatives no longer need it."""
+    def release(self) -> None:
+        """Let go of the graph, where derivatives no longer need it."""
+        self.node = self.before = None
         leaf, cell = self.leaf, self.cell
         if leaf is not None:
-            leaf.buffer, leaf.origin, leaf.before = buffer, None, None
+            leaf.origin = leaf.before = None
         elif cell is not None:
-            cell.leaf = leaf_of_buffer(buffer, shape, dtype)
             cell.before = None
+            empty = placeholder(cell.node.shape, cell.node.dtype)
+            empty.freed = cell.freed
+            self.leaf = cell.leaf = empty
             if not cell.keep:
-                cell.node = cell.leaf
+                cell.node = empty
+
+    def fill(self, buffer: Buffer) -> None:
+        """Take the value."""
+        assert self.leaf is not None
+        self.leaf.buffer = buffer
+
+    def fail(self, error: Exception, old: Buffer | None) -> None:
+        """Keep the old value; without one, raise the error again when the value is asked for."""
+        assert self.leaf is not None
+        if old is not None:
+            self.leaf.buffer = old
+        else:
+            self.leaf.error = error
 
 
 def _target(cell: Cell) -> _Target | None:
     if cell.value() is not None:
         return None
     node = cell.node
-    if type(node) is Leaf:
-        return _Target(cell, node)
-    return _Target(cell, None)
+    return _Target(cell, node if type(node) is Leaf else None)
 
 
 def realise(cells: Iterable[Cell]) -> None:
@@ -75,85 +80,115 @@ def realise(cells: Iterable[Cell]) -> None:
 
 def realise_pending() -> None:
     """Work out everything that is still pending and that someone holds."""
-    made.prune()
-    realise([c for r in made.pending if (c := r()) is not None])
+    realise(made.alive())
 
 
 def _realise(targets: list[_Target]) -> None:
-    if mode.trace is not None:
-        mode.trace.refuse()
     nodes: list[Node] = [t.node for t in targets if t.node is not None]
     found = structure(nodes)
-    if found.pending:
+    if mode.trace is not None:
+        if found.leaves:
+            mode.trace.refuse()
+    elif found.pending:
         _realise([_Target(None, leaf) for leaf in found.pending])
         found = structure(nodes)
-    run = _Run(targets, nodes, found.key, found.leaves)
-    del nodes, found
-    run.start()
+    targets, key = _with_others(targets, found.key, found.numbers)
+    nodes = [t.node for t in targets if t.node is not None]
+    numbers = {id(leaf.buffer): i for i, leaf in enumerate(found.leaves) if leaf.buffer}
+    updates = [numbers.get(id(t.before), -1) if t.before is not None else -1 for t in targets]
+    compiled = programs.find((*key, tuple(updates)), nodes, found.leaves, updates)
+    inputs = [programs.buffer_of(found.leaves[i]) for i in compiled.inputs]
+    del found, nodes, numbers  # so that nothing here holds a buffer that may be overwritten
+    _run(compiled, targets, inputs)
 
 
-def _expected() -> int:
-    """References to a buffer that only the run (and the leaf it came from) holds."""
-    return sys.getrefcount(Buffer(0))
+# a base key with more sets of other cells than this is worked out without them
+_MOST_VARIANTS = 4
+_variants: dict[Any, set[Any]] = {}
 
 
-class _Run:
-    """One run of a program for pending targets."""
+def _with_others(
+    targets: list[_Target], key: Any, numbers: dict[Node, int]
+) -> tuple[list[_Target], Any]:
+    """The targets and every other pending cell in their graph that someone holds.
 
-    def __init__(
-        self, targets: list[_Target], nodes: list[Node], key: Key, leaves: list[Leaf]
-    ) -> None:
-        self.targets = targets
-        numbers = {id(leaf.buffer): i for i, leaf in enumerate(leaves) if leaf.buffer is not None}
-        updates = [numbers.get(id(t.before), -1) if t.before is not None else -1 for t in targets]
-        key = (*key, tuple(updates))
-        compiled = _compiled.get(key)
-        if compiled is None:
-            compiled = _compiled[key] = Compiled(nodes, leaves, updates)
-            _warn_if_many()
-        self.compiled = compiled
-        self.inputs = [_buffer(leaves[i]) for i in compiled.inputs]
+    Their values come at no cost now and would have to be computed again later.
+    """
+    if mode.trace is not None or len(numbers) <= 2:
+        return targets, key
+    asked = {id(t.cell) for t in targets}
+    leaves = {id(t.leaf) for t in targets if t.leaf is not None}
+    others = []
+    for cell in made.alive():
+        if id(cell) in asked:
+            continue
+        target = _target(cell)
+        if target is None or target.node not in numbers or id(target.leaf) in leaves:
+            continue
+        if target.node.sources:
+            others.append(target)
+    if not others:
+        return targets, key
+    more = tuple([numbers[t.node] for t in others if t.node is not None])
+    known = _variants.setdefault(key, set())
+    if more not in known:
+        if len(known) >= _MOST_VARIANTS:
+            return targets, key
+        known.add(more)
+    return targets + others, (*key, more)
 
-    def start(self) -> None:
-        compiled, inputs = self.compiled, self.inputs
-        for target in self.targets:
-            target.node = target.before = None
-        outputs = [Buffer(nbytes) for nbytes in compiled.sizes]
+
+def _held(buffers: list[Buffer]) -> int:
+    """References to a buffer that only a list holds, counted as `_destination` counts them."""
+    buffer = buffers[0]
+    return sys.getrefcount(buffer)
+
+
+_UNSHARED = _held([Buffer(0)])
+
+
+def _destination(
+    inputs: list[Buffer], take: int, nbytes: int, count: Callable[[object], int] = sys.getrefcount
+) -> Buffer:
+    """The buffer for an output: the one that it may overwrite, if nobody else holds it."""
+    if take >= 0:
+        buffer = inputs[take]
+        if count(buffer) == _UNSHARED and not buffer.exported:
+            return buffer
+    return Buffer(nbytes)
+
+
+def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffer]) -> None:
+    for target in targets:
+        target.release()
+    outputs = [
+        _destination(inputs, take, nbytes)
+        for take, nbytes in zip(compiled.takes, compiled.sizes, strict=True)
+    ]
+    try:
         compiled.run(inputs, outputs)
-        for target, buffer, (shape, dtype) in zip(
-            self.targets, outputs, compiled.shapes, strict=True
-        ):
-            target.fill(buffer, shape, dtype)
+    except Exception as error:
+        for target, take in zip(targets, compiled.replaces, strict=True):
+            target.fail(error, inputs[take] if take >= 0 else None)
+        raise
+    for target, buffer in zip(targets, outputs, strict=True):
+        target.fill(buffer)
 
 
-def _buffer(leaf: Leaf) -> Buffer:
-    buffer = leaf.buffer
-    if buffer is None:
-        if leaf.number is None:
-            raise TraceError("an argument of a traced function has no value while it is traced")
-        buffer = leaf.buffer = buffer_of_number(leaf.number, leaf.dtype)
-    return buffer
-
-
-def _warn_if_many() -> None:
-    if len(_compiled) >= _warned[0]:
-        _warned[0] *= 2
-        warnings.warn(
-            f"{len(_compiled)} different computations have been compiled. If a loop runs slowly, "
-            "something in it changes from step to step: shapes, or Python values that decide "
-            "what is computed.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+def settle(cell: Cell, buffer: Buffer, shape: Shape, dtype: DType) -> None:
+    """Make a buffer the cell's value at once."""
+    leaf = leaf_of_buffer(buffer, shape, dtype)
+    leaf.owner = cell.owner
+    cell.node, cell.leaf, cell.before = leaf, leaf, None
 
 
 def array_of(cell: Cell) -> NDArray[Any]:
     """The cell's value as a NumPy array on its memory (not to be written to)."""
-    if mode.trace is not None:
-        mode.trace.refuse()
     leaf = cell.value()
     if leaf is None:
         realise([cell])
         leaf = cell.value()
-    assert leaf is not None
-    return _buffer(leaf).array(leaf.shape, leaf.dtype)
+        assert leaf is not None
+    if mode.trace is not None:
+        mode.trace.check_read(leaf)
+    return programs.buffer_of(leaf).array(leaf.shape, leaf.dtype)

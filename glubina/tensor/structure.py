@@ -13,18 +13,21 @@ Key = tuple[Any, ...]
 
 
 class Structure(NamedTuple):
-    """A graph's canonical key, its leaves in the order of the key, and those still pending."""
+    """A graph's canonical key, its leaves in the order of the key, those still pending, and the
+    number of each node in the key."""
 
     key: Key
     leaves: list[Leaf]
     pending: list[Leaf]
+    numbers: dict[Node, int]
 
 
-def structure(outputs: Sequence[Node]) -> Structure:
+def structure(outputs: Sequence[Node], merge: bool = True) -> Structure:
     """Walk the graph once: equal keys mean equal programs.
 
     The key lists the nodes, sources first: (operation, attributes, numbers of the sources), for a
-    leaf its shape and dtype and the number of the first leaf with the same buffer.
+    leaf its shape and dtype and (if leaves with one buffer shall become one input: `merge`) the
+    number of the first leaf with the same buffer.
     """
     numbers: dict[Node, int] = {}
     parts: list[Any] = []
@@ -54,9 +57,9 @@ def structure(outputs: Sequence[Node]) -> Structure:
             parts.append((node.op, attributes, *[numbers[s] for s in sources]))
         elif type(node) is Leaf:
             same = count
-            if node.buffer is not None:
+            if node.buffer is not None and merge:
                 same = buffers.setdefault(id(node.buffer), count)
-            elif is_pending(node):
+            if is_pending(node):
                 pending.append(node)
             leaves.append(node)
             parts.append((node.shape, node.dtype, same))
@@ -66,7 +69,7 @@ def structure(outputs: Sequence[Node]) -> Structure:
         numbers[node] = count
         count += 1
     parts.append(tuple([numbers[o] for o in outputs]))
-    return Structure(tuple(parts), leaves, pending)
+    return Structure(tuple(parts), leaves, pending, numbers)
 
 
 # -- variables of functions ---------------------------------------------------------------------
@@ -106,9 +109,10 @@ def without_variables(outputs: Sequence[Node]) -> list[Node]:
 
 
 def with_fresh_leaves(
-    outputs: Sequence[Node], leaves: Sequence[Leaf]
+    outputs: Sequence[Node], leaves: Sequence[Leaf], merge: bool = True
 ) -> tuple[list[Node], list[Node], list[int]]:
-    """A copy of the graph on new inputs, which hold no values: one per distinct buffer.
+    """A copy of the graph on new inputs, which hold no values: one per leaf, or (`merge`) one for
+    all leaves with the same buffer.
 
     Returns the outputs, the inputs, and for each input the number of its (first) leaf.
     """
@@ -117,7 +121,7 @@ def with_fresh_leaves(
     numbers: list[int] = []
     buffers: dict[int, Node] = {}
     for number, leaf in enumerate(leaves):
-        fresh = buffers.get(id(leaf.buffer)) if leaf.buffer is not None else None
+        fresh = buffers.get(id(leaf.buffer)) if merge and leaf.buffer is not None else None
         if fresh is None:
             fresh = new(INPUT, (), leaf.attributes, leaf.shape, leaf.dtype)
             inputs.append(fresh)

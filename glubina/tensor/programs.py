@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,9 @@ from glubina.graph.ops.marker import GRADIENT
 from glubina.graph.ops.source import INPUT
 from glubina.graph.simplify import simplify
 from glubina.runtime.buffer import Buffer
-from glubina.tensor.cell import Leaf
-from glubina.tensor.structure import with_fresh_leaves, without_variables
+from glubina.tensor.cell import Leaf, buffer_of_number
+from glubina.tensor.errors import TraceError
+from glubina.tensor.structure import Key, with_fresh_leaves, without_variables
 
 # A graph with at most so many nodes and elements in all is quicker in the interpreter than a
 # program is made. (Decided by structure alone, so that the same graph always gives the same bits.)
@@ -29,21 +31,26 @@ class Compiled:
     """How to work out the outputs of one structure, again and again with other values.
 
     inputs: for each input of the program the number of the leaf (in the structure's order) that
-        it is; leaves with the same buffer are one input.
-    takes: for each output the number of the input whose buffer it may overwrite, or -1.
+        it is.
+    replaces: for each output the number of the input whose value it replaces, or -1.
+    takes: as `replaces`, where the program can overwrite that input's buffer, else -1.
+    sizes: the bytes of each output.
     """
 
     def __init__(
-        self, outputs: Sequence[Node], leaves: Sequence[Leaf], updates: Sequence[int]
+        self,
+        outputs: Sequence[Node],
+        leaves: Sequence[Leaf],
+        updates: Sequence[int],
+        merge: bool = True,
     ) -> None:
-        shared = len({id(leaf.buffer) for leaf in leaves if leaf.buffer}) < sum(
-            leaf.buffer is not None for leaf in leaves
-        )
+        buffers = [id(leaf.buffer) for leaf in leaves if leaf.buffer is not None]
+        shared = merge and len(set(buffers)) < len(buffers)
         # derivatives by one of two leaves with one buffer: told apart before they are merged
         plain = without_variables(expand(outputs) if shared else outputs)
-        graph, inputs, self.inputs = with_fresh_leaves(plain, leaves)
+        graph, inputs, self.inputs = with_fresh_leaves(plain, leaves, merge)
         places = {leaf: place for place, leaf in enumerate(self.inputs)}
-        wishes = [places.get(number, -1) for number in updates]
+        self.replaces = [places.get(number, -1) for number in updates]
         self.sizes = [node.size * node.dtype.itemsize for node in outputs]
         self.shapes = [(node.shape, node.dtype) for node in outputs]
         self.interpreted = backend() == "interpreter" or is_tiny(plain)
@@ -53,7 +60,7 @@ class Compiled:
         else:
             from glubina.runtime.build import build
 
-            self._program = build(graph, inputs, wishes)
+            self._program = build(graph, inputs, self.replaces)
             self.takes = list(self._program.plan.donated)
 
     def run(self, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> None:
@@ -76,6 +83,64 @@ class Compiled:
                 self._steps.run(inputs, outputs)
             return steps
         return self._program.run_many(inputs, outputs, steps, seconds=seconds)
+
+
+_compiled: dict[Key, Compiled] = {}
+_MANY = 64
+_warn_at = [_MANY]
+
+
+def find(
+    key: Key,
+    outputs: Sequence[Node],
+    leaves: Sequence[Leaf],
+    updates: Sequence[int],
+    merge: bool = True,
+) -> Compiled:
+    """What runs this structure, made when the structure is new."""
+    compiled = _compiled.get(key)
+    if compiled is None:
+        compiled = _compiled[key] = Compiled(outputs, leaves, updates, merge)
+        if not compiled.interpreted and programs_compiled() >= _warn_at[0]:
+            _warn()
+    return compiled
+
+
+def programs_compiled() -> int:
+    """How many programs this process has made (structures for the interpreter do not count)."""
+    return sum(not compiled.interpreted for compiled in _compiled.values())
+
+
+def structures_seen() -> int:
+    """How many different computations this process has run."""
+    return len(_compiled)
+
+
+def _warn() -> None:
+    count = programs_compiled()
+    _warn_at[0] = 2 * count
+    warnings.warn(
+        f"{count} different computations have been compiled. If a loop runs slowly, something in "
+        "it changes from step to step: shapes, or Python values that decide what is computed",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def buffer_of(leaf: Leaf) -> Buffer:
+    """The leaf's value."""
+    buffer = leaf.buffer
+    if buffer is None:
+        if leaf.number is not None:
+            buffer = leaf.buffer = buffer_of_number(leaf.number, leaf.dtype)
+        elif leaf.error is not None:
+            raise type(leaf.error)(*leaf.error.args) from leaf.error
+        else:
+            raise TraceError(
+                "the value of an argument of a compiled function was asked for: while the function "
+                "is recorded there is none (and what it keeps outside itself has none afterwards)"
+            )
+    return buffer
 
 
 def backend() -> str:

@@ -1,0 +1,316 @@
+"""Recording a function into a program, and replaying it on the current values."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glubina.graph.node import Node
+from glubina.runtime.buffer import Buffer
+from glubina.tensor import programs
+from glubina.tensor.base import TensorBase, claim, consume_value, wrap
+from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
+from glubina.tensor.convert import as_tensor
+from glubina.tensor.mode import mode
+from glubina.tensor.realise import realise, realise_pending, settle
+from glubina.tensor.structure import structure
+from glubina.tensor.trace import Guard, Trace, advanced, resolved
+
+if TYPE_CHECKING:
+    from glubina.tensor.handle import Tensor
+    from glubina.tensor.random import Generator
+
+_SLICE = 0.05  # seconds of native steps between two looks at Python's signals
+_count = sys.getrefcount
+
+
+class _Result:
+    """Where a tensor stood in what the function returned."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def record(function: Callable[..., Any], args: Any, kwargs: Any, keep: bool) -> Recording:
+    """Run a function on arguments without values, and make a program of what it did."""
+    realise_pending()
+    trace = Trace()
+    arguments: list[Cell] = []
+    inside = _placeholders((args, kwargs), arguments)
+    first = [cell.node for cell in arguments]
+    mode.trace = trace
+    try:
+        returned = function(*inside[0], **inside[1])
+        results: list[Tensor] = []
+        form = _form(returned, results)
+        nodes = [consume_value(t) for t in results]
+        return _recording(trace, arguments, first, form, nodes, keep)
+    finally:
+        mode.trace = None
+        for tensor, before in trace.gradients.items():
+            tensor.grad = before
+        for cell, content in trace.written.items():
+            content.restore(cell)
+
+
+def _placeholders(value: Any, cells: list[Cell]) -> Any:
+    """The arguments with tensors without values in place of tensors and arrays."""
+    if isinstance(value, np.ndarray):
+        value = as_tensor(value)
+    if isinstance(value, TensorBase):
+        tensor = wrap(placeholder(value.shape, value.dtype))
+        if value._requires_grad:
+            tensor.requires_grad_()
+        cells.append(tensor._cell)
+        return tensor
+    if isinstance(value, tuple):
+        items = [_placeholders(v, cells) for v in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, list):
+        return [_placeholders(v, cells) for v in value]
+    if isinstance(value, dict):
+        return {k: _placeholders(v, cells) for k, v in value.items()}
+    return value
+
+
+def _form(value: Any, results: list[Tensor]) -> Any:
+    """What was returned, with a mark in place of each tensor."""
+    if isinstance(value, TensorBase):
+        results.append(value)  # type: ignore[arg-type]
+        return _Result(len(results) - 1)
+    if isinstance(value, tuple):
+        items = [_form(v, results) for v in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, list):
+        return [_form(v, results) for v in value]
+    if isinstance(value, dict):
+        return {k: _form(v, results) for k, v in value.items()}
+    return value
+
+
+def _filled(form: Any, results: list[Tensor]) -> Any:
+    if type(form) is _Result:
+        return results[form.number]
+    if isinstance(form, tuple):
+        items = [_filled(v, results) for v in form]
+        return type(form)(*items) if hasattr(form, "_fields") else tuple(items)
+    if isinstance(form, list):
+        return [_filled(v, results) for v in form]
+    if isinstance(form, dict):
+        return {k: _filled(v, results) for k, v in form.items()}
+    return form
+
+
+def _value(cell: Cell) -> Node:
+    """The node of a written cell's final content."""
+    node = cell.node
+    return node.origin if type(node) is Leaf and node.origin is not None else node
+
+
+def _recording(
+    trace: Trace, arguments: list[Cell], first: list[Node], form: Any, nodes: list[Node], keep: bool
+) -> Recording:
+    """Put the program together: outputs are the written cells, the gradients, the results."""
+    cells = list(trace.written)
+    outputs = [_value(cell) for cell in cells]
+    for generator, draws in trace.draws.items():
+        cells.append(generator.cell())
+        outputs.append(advanced(generator.cell().node, draws))
+    gradients: list[tuple[Tensor, Tensor | None]] = []
+    for tensor, before in trace.gradients.items():
+        made = tensor.grad
+        if made is None or (tensor._cell in trace.written and not keep):
+            continue
+        if before is not None:
+            cells.append(before._cell)
+            outputs.append(consume_value(made))
+        else:
+            gradients.append((tensor, before))
+    for tensor, _ in gradients:
+        assert tensor.grad is not None
+        nodes = [*nodes, consume_value(tensor.grad)]
+    outputs = resolved([*outputs, *nodes])
+    found = structure(outputs, merge=False)
+    places = {leaf: i for i, leaf in enumerate(found.leaves)}
+    starts = [content.node for content in trace.written.values()]
+    starts += [cell.node for cell in cells[len(starts) :]]
+    updates = [places.get(node, -1) if type(node) is Leaf else -1 for node in starts]
+    updates += [-1] * len(nodes)
+    key = ("recorded", *found.key, tuple(updates))
+    program = programs.find(key, outputs, found.leaves, updates, merge=False)
+    slots: list[Cell | int] = []
+    numbers = {leaf: i for i, leaf in enumerate(first)}
+    fixed: list[Buffer] = []
+    sources: list[tuple[str, Any]] = []
+    for number in program.inputs:
+        leaf = found.leaves[number]
+        if leaf in numbers:
+            sources.append(("argument", numbers[leaf]))
+        elif leaf in trace.reads and leaf.number is None:
+            sources.append(("cell", trace.reads[leaf]))
+        else:
+            sources.append(("constant", programs.buffer_of(leaf)))
+    del slots, fixed
+    targets: list[Cell | int] = [
+        arguments.index(cell) if cell in arguments else cell for cell in cells
+    ]
+    return Recording(trace, program, sources, targets, form, [t for t, _ in gradients])
+
+
+class Recording:
+    """One recorded run of a function: the program, and where its inputs and outputs live."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        program: programs.Compiled,
+        sources: list[tuple[str, Any]],
+        targets: list[Cell | int],
+        form: Any,
+        gradients: list[Tensor],
+    ) -> None:
+        self.guards: list[Guard] = list(trace.guards.values())
+        for tensor, before in trace.gradients.items():
+            if tensor in gradients or before is not None:
+                self.guards.append((_same_gradient(tensor, before), True))
+        self.callbacks = list(trace.callbacks.values())
+        self.draws: list[tuple[Generator, int]] = list(trace.draws.items())
+        self.program = program
+        self.targets = targets
+        self.form = form
+        self.gradients = gradients
+        # the inputs as a list that is completed at each run
+        self.inputs: list[Any] = [s if kind == "constant" else None for kind, s in sources]
+        self.cells = [(i, s) for i, (kind, s) in enumerate(sources) if kind == "cell"]
+        self.arguments = [(i, s) for i, (kind, s) in enumerate(sources) if kind == "argument"]
+        self.outputs = list(zip(program.takes, program.sizes, program.shapes, strict=True))
+
+    def holds(self) -> bool:
+        """Whether the Python values are still those it was recorded with."""
+        for check, expected in self.guards:
+            if check() != expected:
+                return False
+        return True
+
+    def replay(self, arguments: list[Cell]) -> Any:
+        """Run once on the current values."""
+        inputs = self._gather(arguments)
+        outputs = []
+        for (take, size, _), target in zip(self.outputs, self.targets):
+            buffer = inputs[take] if take >= 0 else None
+            if buffer is not None and type(target) is Cell and _is_own(target, buffer):
+                outputs.append(buffer)
+            else:
+                outputs.append(Buffer(size))
+        for _, size, _ in self.outputs[len(outputs) :]:
+            outputs.append(Buffer(size))
+        self.program.run(inputs, outputs)
+        return self._finish(arguments, inputs, outputs, 1)
+
+    def _gather(self, arguments: list[Cell]) -> list[Buffer]:
+        for callback in self.callbacks:
+            callback()
+        for generator, _ in self.draws:
+            generator.synchronise()
+        inputs = self.inputs.copy()
+        for i, cell in self.cells:
+            leaf = cell.leaf
+            if leaf is None or leaf.buffer is None:
+                inputs[i] = _buffer(cell)
+            else:
+                inputs[i] = leaf.buffer
+        for i, number in self.arguments:
+            inputs[i] = _buffer(arguments[number])
+        return inputs
+
+    def _finish(
+        self, arguments: list[Cell], inputs: list[Buffer], outputs: list[Buffer], steps: int
+    ) -> Any:
+        for generator, draws in self.draws:
+            generator.advance(draws * steps)
+        count = len(self.targets)
+        for target, buffer, (take, _, (shape, dtype)) in zip(self.targets, outputs, self.outputs):
+            if take < 0 or inputs[take] is not buffer:
+                cell = arguments[target] if type(target) is int else target
+                settle(cell, buffer, shape, dtype)  # type: ignore[arg-type]
+        results = [
+            _ready(leaf_of_buffer(buffer, shape, dtype))
+            for buffer, (_, _, (shape, dtype)) in zip(outputs[count:], self.outputs[count:])
+        ]
+        if self.gradients:
+            split = len(results) - len(self.gradients)
+            for tensor, gradient in zip(self.gradients, results[split:], strict=True):
+                tensor.grad = gradient
+        form = self.form
+        return results[form.number] if type(form) is _Result else _filled(form, results)
+
+    def replay_many(self, steps: int) -> Any:
+        """Run again and again; natively once every changed cell is overwritten in place."""
+        value = self.replay([])
+        done = 1
+        while done < steps:
+            inputs = self._gather([])
+            outputs = []
+            native = True
+            for (take, _, _), target in zip(self.outputs, self.targets):
+                buffer = inputs[take] if take >= 0 else None
+                native &= buffer is not None and type(target) is Cell and _is_own(target, buffer)
+                outputs.append(buffer)
+            if not native:
+                del outputs, inputs
+                value = self.replay([])
+                done += 1
+                continue
+            results = [Buffer(size) for _, size, _ in self.outputs[len(outputs) :]]
+            filled = [b for b in outputs if b is not None] + results
+            ran = self.program.run_many(inputs, filled, steps - done, _SLICE)
+            value = self._finish([], inputs, filled, ran)
+            done += ran
+        return value
+
+
+def _same_gradient(tensor: Tensor, before: Tensor | None) -> Callable[[], bool]:
+    return lambda: tensor.grad is before
+
+
+def _ready(leaf: Leaf) -> Tensor:
+    from glubina.tensor.convert import settled
+
+    return settled(leaf)
+
+
+def _buffer(cell: Cell) -> Buffer:
+    if cell.value() is None:
+        realise([cell])
+    leaf = cell.value()
+    assert leaf is not None
+    return programs.buffer_of(leaf)
+
+
+def _references(cell: Cell, buffer: Buffer, count: Callable[[object], int] = _count) -> int:
+    """References to the cell's leaf and to its buffer together."""
+    return count(cell.leaf) + count(buffer)
+
+
+def _calibrated() -> int:
+    cell = Cell(leaf_of_buffer(Buffer(0), (), np.dtype(np.float32)))
+    leaf = cell.value()
+    del leaf
+    inputs = [cell.leaf.buffer]  # type: ignore[union-attr]
+    buffer = inputs[0]
+    assert buffer is not None
+    return _references(cell, buffer)
+
+
+_UNSHARED = _calibrated()
+
+
+def _is_own(cell: Cell, buffer: Buffer) -> bool:
+    """Whether nobody but the cell (and the list of inputs) holds its leaf and its buffer."""
+    return _references(cell, buffer) <= _UNSHARED + 1 and not buffer.exported
+
+
+__all__ = ["Recording", "claim", "record"]
