@@ -15,7 +15,7 @@ from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.target import Target
 from glubina.graph.node import Node
 from glubina.schedule.affine import Affine, Space
-from glubina.schedule.views import View, affine_view, overwritable, reshaped
+from glubina.schedule.views import View, affine_view, reshaped, steady_inputs
 
 
 def lower(form: Structure, target: Target) -> Lowering:
@@ -39,7 +39,7 @@ class Finish:
         pointers = {node: frame.buffer(i) for i, node in enumerate(kernel.inputs)}
         self.targets = [frame.buffer(count + i) for i in range(len(kernel.outputs))]
         self.space = Space()
-        steady = frozenset(kernel.inputs) - overwritable(kernel)
+        steady = steady_inputs(kernel)
         constants = frame.constants(form.numbers, first)
         self.evaluator = Evaluator(frame, self.space, lanes, pointers, constants, steady)
 

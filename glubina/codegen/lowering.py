@@ -1,15 +1,13 @@
-"""From a kernel to native code: finds the kind's generator."""
+"""From a kernel to native code: finds the generator for its kind."""
 
 from __future__ import annotations
 
-from glubina.codegen import map as map_kernel
 from glubina.codegen import contraction, reduce, scatter
+from glubina.codegen import map as map_kernel
 from glubina.codegen.canonical import structure
-from glubina.codegen.lowered import Lowering, Stage
+from glubina.codegen.lowered import Lowering
 from glubina.codegen.target import Target
 from glubina.schedule.kernel import Kernel
-
-__all__ = ["Lowering", "Stage", "lower"]
 
 
 def lower(kernel: Kernel, target: Target) -> Lowering:
@@ -22,4 +20,3 @@ def lower(kernel: Kernel, target: Target) -> Lowering:
     if any(anchor.op.name == "scatter_add" for anchor in kernel.anchors):
         return scatter.lower(form, target)
     return map_kernel.lower(form, target)
-

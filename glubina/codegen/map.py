@@ -15,10 +15,9 @@ from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.nest import inner_extent
 from glubina.codegen.target import Target
-from glubina.graph.node import Node
 from glubina.graph.philox import GROUP
 from glubina.schedule.affine import Affine, Space
-from glubina.schedule.views import in_place, reshaped
+from glubina.schedule.views import reshaped, steady_inputs
 
 LINE = 64
 """Threads' parts of a flat loop begin at multiples of so many elements."""
@@ -36,7 +35,7 @@ def lower(form: Structure, target: Target) -> Lowering:
     stage = Stage(symbol, tuple(range(count)), (leading, *form.arguments()))
     size = kernel.outputs[0].size
     flops = size * sum(n.op.cost for n in form.order if n.dtype.kind == "f")
-    return Lowering(form.key, (stage,), (), lambda: write(symbol, form, target), flops)
+    return Lowering(form.key, (stage,), (), lambda: module([write(symbol, form, target)]), flops)
 
 
 def lanes_for(form: Structure, target: Target) -> int:
@@ -56,7 +55,7 @@ def vectors_for(form: Structure, lanes: int) -> int:
 
 
 def make_evaluator(
-    frame: Frame, form: Structure, space: Space, lanes: int, first: int, steady: frozenset[Node]
+    frame: Frame, form: Structure, space: Space, lanes: int, first: int
 ) -> Evaluator:
     """An evaluator whose inputs are the frame's first buffers.
 
@@ -64,6 +63,7 @@ def make_evaluator(
     """
     pointers = {node: frame.buffer(i) for i, node in enumerate(form.kernel.inputs)}
     constants = frame.constants(form.numbers, first)
+    steady = steady_inputs(form.kernel)
     evaluator = Evaluator(frame, space, lanes, pointers, constants, steady)
     evaluator.indexed = frozenset(
         (n.sources[0], n.attributes) for n in form.order if n.op.name == "pool_index"
@@ -71,9 +71,9 @@ def make_evaluator(
     return evaluator
 
 
-def write(symbol: str, form: Structure, target: Target) -> str:
-    """The LLVM module of the kernel."""
-    return module([_Map(symbol, form, target).function()])
+def write(symbol: str, form: Structure, target: Target) -> Function:
+    """The native function of the kernel."""
+    return _Map(symbol, form, target).function()
 
 
 class _Map:
@@ -87,9 +87,7 @@ class _Map:
         self.frame = Frame(symbol, len(kernel.inputs) + len(kernel.outputs))
         self.f = self.frame.f
         self.space = Space()
-        overwritten = {kernel.inputs[i] for _, i in in_place(kernel)}
-        steady = frozenset(n for n in kernel.inputs if n not in overwritten)
-        self.evaluator = make_evaluator(self.frame, form, self.space, self.lanes, 1, steady)
+        self.evaluator = make_evaluator(self.frame, form, self.space, self.lanes, 1)
         count = len(kernel.inputs)
         self.targets = [self.frame.buffer(count + i) for i in range(len(kernel.outputs))]
 

@@ -27,7 +27,7 @@ def inner_extent(
     for output in outputs:
         accesses.visit(output, output_index(output, variables, extents, symbols))
     terms: list[Term] = [v.terms[0][0] for v in variables]
-    used = _affines([position for _, position in accesses.loads], accesses.indices)
+    used = affines([position for _, position in accesses.loads], accesses.indices)
     if len(extents) > 1:
         piece = _piece(used, terms[-1], extents[-1], lanes)
         if piece:
@@ -47,7 +47,7 @@ def output_index(
     return reshaped(tuple(variables), tuple(extents), output.shape, space) if output.shape else ()
 
 
-def _affines(*groups: Iterable[Affine]) -> list[Affine]:
+def affines(*groups: Iterable[Affine]) -> list[Affine]:
     """The indices, and those inside their quotients and remainders."""
     found: dict[Affine, None] = {}
     stack = [a for group in groups for a in group]

@@ -12,7 +12,7 @@ from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
 from glubina.codegen.reduce_plan import Plan
 from glubina.schedule.affine import Affine, Space
-from glubina.schedule.views import reshaped
+from glubina.schedule.views import reshaped, steady_inputs
 
 
 class ReduceFunction:
@@ -40,7 +40,7 @@ class ReduceFunction:
         first = 3
         pointers = {node: self.frame.buffer(i) for i, node in enumerate(kernel.inputs)}
         constants = self.frame.constants(form.numbers, first)
-        steady = frozenset(kernel.inputs)
+        steady = steady_inputs(kernel)
         self.vectorised = Evaluator(
             self.frame, self.space, self.lanes, pointers, constants, steady
         )

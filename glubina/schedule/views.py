@@ -278,32 +278,28 @@ class Accesses:
         return []
 
 
-def in_place(kernel: Kernel) -> tuple[tuple[int, int], ...]:
-    """Pairs (output, input) of positions where the output may overwrite the input's buffer.
+def steady_inputs(kernel: Kernel) -> frozenset[Node]:
+    """The inputs that surely keep their values while the kernel runs.
 
-    That is safe where every read of the input is at the very element that is being written, in a
-    kernel without anchors (with them, other elements are read before or after they are written).
+    An input that an output depends on element for element may be overwritten by that output,
+    each element after it was read; all others lie in memory that nothing writes meanwhile.
     """
-    if kernel.kind != "map":
-        return ()
-    space = Space()
-    flat = space.loop(None)
-    accesses = Accesses(space, frozenset(kernel.inputs))
-    for output in kernel.outputs:
-        accesses.visit(output, space.unflatten(flat, output.shape) if output.shape else ())
-    elsewhere = {node for node, position in accesses.loads if position != flat}
-    size = kernel.outputs[0].size
-    return tuple(
-        (o, i)
-        for o, output in enumerate(kernel.outputs)
-        for i, source in enumerate(kernel.inputs)
-        if source not in elsewhere
-        and source.size == size
-        and source.dtype.itemsize == output.dtype.itemsize
-    )
+    moving: set[Node] = set()
+    inputs = set(kernel.inputs)
+    stack = list(kernel.outputs)
+    seen: set[Node] = set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in inputs:
+            moving.add(node)
+        elif node.op.family == "elementwise" or node.op.name in ("reshape", "detach"):
+            stack.extend(node.sources)
+    return frozenset(inputs - moving)
 
 
 def overwritable(kernel: Kernel) -> frozenset[Node]:
-    """The inputs whose buffers the schedule may give to an output of the same size."""
-    sizes = {(output.size, output.dtype) for output in kernel.outputs}
-    return frozenset(n for n in kernel.inputs if (n.size, n.dtype) in sizes)
+    """The inputs that an output may overwrite while the kernel runs."""
+    return frozenset(kernel.inputs) - steady_inputs(kernel)
