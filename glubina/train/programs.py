@@ -1,7 +1,7 @@
 """The compiled programs of training: the whole step, the evaluation step, and the forward pass.
 
 A step is one function over state tensors: the data set, the order of the examples, the position
-in it, the parameters, the optimizer's moments and the sums of the metrics. `gl.compile` makes it
+in it, the parameters, the optimizer's moments and the sums of the metrics. `compile` makes it
 one native call that gathers its mini-batch, runs forward and backward, updates and adds up.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import glubina.tensor as gl
 from glubina.metrics import Metric
-from glubina.tensor import Tensor
+from glubina.tensor import Tensor, arange, compile, no_grad, stack, take, tensor, zeros
+from glubina.tensor.compile import Compiled
 from glubina.train.inputs import Examples
 from glubina.train.protocol import Loss, Model, Optimizer
 
@@ -27,7 +27,7 @@ class Sums:
         self.names = ("loss", *(metric.name for metric in metrics))
         self._loss = loss
         self._metrics = tuple(metrics)
-        self._totals = gl.zeros((len(self.names),), dtype=np.float64)
+        self._totals = zeros((len(self.names),), dtype=np.float64)
         self._counts = np.zeros(len(self.names), np.int64)
 
     def add(self, loss: Tensor, outputs: Any, targets: Tensor) -> NDArray[np.int64]:
@@ -39,7 +39,7 @@ class Sums:
             total, count = metric.total(outputs.detach(), targets)
             parts.append(total)
             counts.append(count)
-        added = gl.stack([gl.astype(part, np.float64) for part in parts])
+        added = stack([part.astype(np.float64) for part in parts])
         self._totals.copy_(self._totals + added)
         return np.array(counts, np.int64)
 
@@ -75,16 +75,16 @@ class Steps:
         self._work = work
         self._sums = sums
         self._dtype = dtype
-        self._x, self._y = gl.tensor(examples.x), gl.tensor(examples.y)
-        self._order = gl.arange(len(examples), dtype=np.int64)
-        self._position = gl.zeros((), dtype=np.int64)
-        self._programs: dict[int, Callable[[], None]] = {}
+        self._x, self._y = tensor(examples.x), tensor(examples.y)
+        self._order = arange(len(examples), dtype=np.int64)
+        self._position = zeros((), dtype=np.int64)
+        self._programs: dict[int, Compiled[[], None]] = {}
         self._counts: dict[int, NDArray[np.int64]] = {}
 
     def begin(self, order: NDArray[np.int64] | None = None) -> None:
         """Begin an epoch in this order (in the last one if none is given)."""
         if order is not None:
-            self._order.copy_(gl.tensor(order))
+            self._order.copy_(tensor(order))
         self._position.zero_()
         self._sums.reset()
 
@@ -92,15 +92,14 @@ class Steps:
         """Run the next `steps` mini-batches of `size` examples."""
         program = self._programs.get(size)
         if program is None:
-            program = self._programs[size] = gl.compile(lambda: self._step(size))
-        for _ in range(steps):  # the native loop's place
-            program()
+            program = self._programs[size] = compile(lambda: self._step(size))
+        program.run_many(steps)
         self._sums.count(self._counts[size], steps)
 
     def _step(self, size: int) -> None:
-        rows = gl.take(self._order, self._position + gl.arange(size, dtype=np.int64), axis=0)
-        x = as_input(gl.take(self._x, rows, axis=0), self._dtype)
-        self._counts[size] = self._work(x, gl.take(self._y, rows, axis=0))
+        rows = take(self._order, self._position + arange(size, dtype=np.int64), axis=0)
+        x = as_input(take(self._x, rows, axis=0), self._dtype)
+        self._counts[size] = self._work(x, take(self._y, rows, axis=0))
         self._position.copy_(self._position + size)
 
 
@@ -119,12 +118,12 @@ class Stream:
         self._dtype = dtype
         self._prepare = prepare
         self._counts: dict[tuple[int, ...], NDArray[np.int64]] = {}
-        self._program = gl.compile(self._step)
+        self._program = compile(self._step)
 
     def run(self, batch: Any) -> None:
         """Check one mini-batch and run it."""
         made = self._prepare(batch)
-        self._program(gl.tensor(made.x), gl.tensor(made.y))
+        self._program(tensor(made.x), tensor(made.y))
         self._sums.count(self._counts[made.x.shape], 1)
 
     def _step(self, x: Tensor, y: Tensor) -> None:
@@ -153,7 +152,7 @@ def evaluation(
     """What an evaluation step does: forward and sums."""
 
     def work(x: Tensor, y: Tensor) -> NDArray[np.int64]:
-        with gl.no_grad():
+        with no_grad():
             outputs = model(x)
             return sums.add(loss(outputs, y), outputs, y)
 
@@ -162,4 +161,4 @@ def evaluation(
 
 def as_input(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
     """Bytes (images) become the model's dtype inside the program; they are kept small outside."""
-    return gl.astype(x, dtype) if x.dtype == np.uint8 else x
+    return x.astype(dtype) if x.dtype == np.uint8 else x

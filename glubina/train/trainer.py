@@ -10,11 +10,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-import glubina.tensor as gl
 from glubina.data import DataError, DataLoader
 from glubina.data.order import fresh_seed
 from glubina.metrics import Metric, MetricFunction, resolve
-from glubina.tensor import Tensor
+from glubina.tensor import Tensor, compile, no_grad, tensor
 from glubina.train.callbacks import Callback, Session, as_callbacks
 from glubina.train.fit import Run, run_epochs
 from glubina.train.history import History
@@ -151,9 +150,9 @@ class Trainer:
         dtype = model_dtype(self.model.parameters())
         inputs = inputs_of(x, dtype)
         with in_use(self.model):
-            program = gl.compile(lambda batch: self.model(as_input(batch, dtype)))
+            program = compile(lambda batch: self.model(as_input(batch, dtype)))
             parts = [
-                program(gl.tensor(inputs[start : start + batch_size])).numpy()
+                program(tensor(inputs[start : start + batch_size])).numpy()
                 for start in range(0, len(inputs), batch_size)
             ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -177,7 +176,7 @@ class Trainer:
             assert source.loader is not None
             first = inputs_of(pair(source.loader.dataset[0])[0], dtype, "an example's x")[None]
         with in_use(self.model):
-            outputs: Tensor = self.model(as_input(gl.tensor(first), dtype))
+            outputs: Tensor = self.model(as_input(tensor(first), dtype))
         return outputs
 
     def _with_targets(
@@ -231,7 +230,7 @@ class Trainer:
 @contextmanager
 def in_use(model: Model) -> Iterator[None]:
     """The model behaves as in use (dropout off), without derivatives, and then as before."""
-    with behaving(model, training=False), gl.no_grad():
+    with behaving(model, training=False), no_grad():
         yield
 
 

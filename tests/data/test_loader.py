@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import glubina.tensor as gl
+import glubina as gl
 from glubina.data import DataError, DataLoader, DataTypeError, TensorDataset
 
 X = np.arange(20, dtype=np.float32).reshape(10, 2)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import glubina.tensor as gl
+import glubina as gl
 from glubina import nn, optim
 from glubina.data import DataError, DataLoader
 from glubina.graph import GraphError

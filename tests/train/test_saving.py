@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import glubina.tensor as gl
+import glubina as gl
 from glubina import nn
 from glubina.data import Preprocessing, Standardize
 from glubina.files import DamagedFileError, FileError
