@@ -9,6 +9,17 @@ from glubina.runtime.compiler import compile_ir
 from glubina.runtime.plan import Call, Entry, KernelInfo, Plan, Spec
 from glubina.runtime.program import Program
 
+# a plan with something of everything, which no code belongs to
+PLAN = Plan(
+    inputs=(Spec((2, 3), "float32"), Spec((), "int64")),
+    outputs=(Spec((2, 3), "float32"),),
+    donated=(0,),
+    table=(Entry("status"), Entry("input", 0), Entry("output", 0), Entry("arena", 64)),
+    arena_bytes=128,
+    calls=(Call("f", (1, 2, 3, -6), "first", 0), Call("g", (), "second", 0)),
+    kernels=(KernelInfo("map", 6, 24, 24),),
+)
+
 HUGE = 10**9  # work that is always shared between threads
 
 

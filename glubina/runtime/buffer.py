@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -52,6 +53,10 @@ class Pool:
                 self._free.setdefault(capacity, []).append(block)
                 self.held += capacity
 
+    def reset_after_fork(self) -> None:
+        """In a child process: free the lock, which a thread of the parent may have held."""
+        self._lock = threading.RLock()
+
     def clear(self) -> None:
         """Give every free block back to the system."""
         with self._lock:
@@ -79,6 +84,8 @@ def _allocate(capacity: int) -> _Block:
 
 
 POOL = Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=POOL.reset_after_fork)
 
 
 def _references(block: _Block, count: Callable[[object], int] = sys.getrefcount) -> int:

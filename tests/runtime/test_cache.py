@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_plan import PLAN
+from native_kernels import PLAN
 
 from glubina.codegen.target import host
 from glubina.runtime import cache as module

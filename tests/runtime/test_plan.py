@@ -8,18 +8,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from native_kernels import PLAN
 
-from glubina.runtime.plan import Call, Entry, KernelInfo, Plan, PlanError, Spec
-
-PLAN = Plan(
-    inputs=(Spec((2, 3), "float32"), Spec((), "int64")),
-    outputs=(Spec((2, 3), "float32"),),
-    donated=(0,),
-    table=(Entry("status"), Entry("input", 0), Entry("output", 0), Entry("arena", 64)),
-    arena_bytes=128,
-    calls=(Call("f", (1, 2, 3, -6), "first", 0), Call("g", (), "second", 0)),
-    kernels=(KernelInfo("map", 6, 24, 24),),
-)
+from glubina.runtime.plan import Call, Entry, Plan, PlanError, Spec
 
 
 def test_json_round_trip() -> None:
