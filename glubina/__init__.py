@@ -16,8 +16,13 @@ from glubina.tensor import *  # noqa: F403 - these are the names of `gl`
 from glubina.tensor import __all__ as _names
 
 if TYPE_CHECKING:
-    from glubina import data, explain, metrics, models, nn, optim, recipes, train
-    from glubina.tensor import tensor as tensor
+    from glubina import data as data
+    from glubina import metrics as metrics
+    from glubina import nn as nn
+    from glubina import optim as optim
+    from glubina import recipes as recipes
+    from glubina import train as train
+    from glubina.tensor.creation import tensor as tensor
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ from glubina.graph import ops
 from glubina.graph.errors import ShapeError
 from glubina.graph.node import DType, Node, Shape
 from glubina.tensor.axes import as_shape, given_shape
-from glubina.tensor.base import claim, wrap
+from glubina.tensor.base import wrap
 from glubina.tensor.cell import Scalar, leaf_of_array
 from glubina.tensor.convert import ArrayLike, Operand, as_tensor, is_tensor, numpy_array, settled
 from glubina.tensor.promotion import (
@@ -98,21 +98,17 @@ def full(
     return _made(scalar_node(number, default, as_shape("full", shape)), requires_grad)
 
 
-def zeros(
-    *shape: int | Sequence[int], dtype: object = None, requires_grad: bool = False
-) -> Tensor:
-    """A tensor of zeros: zeros(2, 3) or zeros((2, 3))."""
+def zeros(*shape: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
+    """Zeros everywhere; the shape may be written as (2, 3) or as 2, 3."""
     return _constant(0, given_shape("zeros", shape), _dtype(dtype), requires_grad)
 
 
 def ones(*shape: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of ones: ones(2, 3) or ones((2, 3))."""
+    """Ones everywhere; the shape may be written as (2, 3) or as 2, 3."""
     return _constant(1, given_shape("ones", shape), _dtype(dtype), requires_grad)
 
 
-def empty(
-    *shape: int | Sequence[int], dtype: object = None, requires_grad: bool = False
-) -> Tensor:
+def empty(*shape: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
     """A tensor to be filled (with zeros until then)."""
     return _constant(0, given_shape("empty", shape), _dtype(dtype), requires_grad)
 
@@ -154,7 +150,10 @@ def arange(
     dtype: object = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """start, start + step, ... below stop; arange(n) counts from 0 (whole numbers: int64)."""
+    """The numbers start, start + step, ... below stop; from 0 if only one bound is given.
+
+    Whole numbers give int64, others float32.
+    """
     if stop is None:
         start, stop = 0, start
     if step == 0:
@@ -165,9 +164,7 @@ def arange(
     return _counted(count, start, step, wanted, requires_grad)
 
 
-def _counted(
-    count: int, start: float, step: float, dtype: DType, requires_grad: bool
-) -> Tensor:
+def _counted(count: int, start: float, step: float, dtype: DType, requires_grad: bool) -> Tensor:
     values = (np.arange(count) * step + start).astype(dtype)
     result = settled(leaf_of_array(values))
     return result.requires_grad_() if requires_grad else result

@@ -102,27 +102,27 @@ def _value_binary(op: Primitive, x: Operand, y: Operand) -> Tensor:
 
 
 def add(x: Operand, y: Operand) -> Tensor:
-    """x + y."""
+    """`x` + y."""
     return binary(primitive.ADD, x, y)
 
 
 def subtract(x: Operand, y: Operand) -> Tensor:
-    """x − y."""
+    """`x` − y."""
     return binary(primitive.SUBTRACT, x, y)
 
 
 def multiply(x: Operand, y: Operand) -> Tensor:
-    """x · y, element by element."""
+    """`x` · y, element by element."""
     return binary(primitive.MULTIPLY, x, y)
 
 
 def divide(x: Operand, y: Operand) -> Tensor:
-    """x / y; integers are divided as floating numbers."""
+    """`x` / y; integers are divided as floating numbers."""
     return binary(primitive.DIVIDE, _as_floating(x, y), y)
 
 
 def _as_floating(x: Operand, y: Operand) -> Operand:
-    """x itself, or as a floating tensor where neither operand would make the pair floating."""
+    """`x` itself, or as a floating tensor where neither operand would make the pair floating."""
     if isinstance(x, TensorBase):
         if x.dtype.kind == "f":
             return x
@@ -139,7 +139,7 @@ def floor_divide(x: Operand, y: Operand) -> Tensor:
 
 
 def remainder(x: Operand, y: Operand) -> Tensor:
-    """x − y ⌊x / y⌋: the remainder with the sign of y."""
+    """`x` − y ⌊x / y⌋: the remainder with the sign of y."""
     return binary(primitive.REMAINDER, x, y)
 
 
@@ -154,7 +154,7 @@ def minimum(x: Operand, y: Operand) -> Tensor:
 
 
 def pow(x: Operand, y: Operand) -> Tensor:
-    """x to the power y. Small whole exponents, ½ and −½ are multiplications and square roots."""
+    """`x` to the power y. Small whole exponents, ½ and −½ are multiplications and square roots."""
     exponent = python_number(y)
     if exponent is not None and isinstance(x, TensorBase):
         found = _power_by_number(x, exponent)
@@ -194,7 +194,7 @@ def negative(x: Operand) -> Tensor:
 
 
 def positive(x: Operand) -> Tensor:
-    """x itself."""
+    """`x` itself."""
     return as_tensor(x)
 
 
@@ -202,12 +202,12 @@ def positive(x: Operand) -> Tensor:
 
 
 def exp(x: Operand) -> Tensor:
-    """e to the power x."""
+    """eˣ, the exponential of x."""
     return _floating(primitive.EXP, x)
 
 
 def expm1(x: Operand) -> Tensor:
-    """e to the power x, minus 1; exact for small x."""
+    """eˣ − 1; exact for small x."""
     return _floating(primitive.EXPM1, x)
 
 
@@ -217,7 +217,7 @@ def log(x: Operand) -> Tensor:
 
 
 def log1p(x: Operand) -> Tensor:
-    """ln(1 + x); exact for small x."""
+    """The logarithm ln(1 + x); exact for small x."""
     return _floating(primitive.LOG1P, x)
 
 
@@ -288,7 +288,7 @@ def sigmoid(x: Operand) -> Tensor:
 
 
 def relu(x: Operand) -> Tensor:
-    """max(0, x)."""
+    """The rectifier max(0, x)."""
     return unary(primitive.RELU, x)
 
 
@@ -446,7 +446,7 @@ def bitwise_invert(x: Operand) -> Tensor:
 
 
 def bitwise_left_shift(x: Operand, y: Operand) -> Tensor:
-    """x · 2^y for integers."""
+    """`x` · 2^y for integers."""
     return _value_binary(primitive.SHIFT_LEFT, x, y)
 
 
@@ -459,7 +459,7 @@ def bitwise_right_shift(x: Operand, y: Operand) -> Tensor:
 
 
 def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
-    """x where the condition holds, else y; all three broadcast."""
+    """`x` where the condition holds, else y; all three broadcast."""
     chosen = as_tensor(condition)
     if chosen.dtype != bool_:
         raise DTypeError(f"where: the condition must be boolean, got {chosen.dtype}")
@@ -486,7 +486,7 @@ def _number_dtype(numbers: Any) -> DType:
 
 
 def clip(x: Operand, min: Operand | None = None, max: Operand | None = None) -> Tensor:
-    """x, but at least `min` and at most `max` (either may be None)."""
+    """`x`, but at least `min` and at most `max` (either may be None)."""
     result = as_tensor(x)
     if min is not None:
         result = maximum(result, min)
@@ -496,11 +496,11 @@ def clip(x: Operand, min: Operand | None = None, max: Operand | None = None) -> 
 
 
 def logaddexp(x: Operand, y: Operand) -> Tensor:
-    """ln(eˣ + e^y), without overflow."""
+    """The logarithm ln(eˣ + e^y), without overflow."""
     larger = maximum(x, y)
     return add(larger, log1p(exp(negative(absolute(subtract(x, y))))))
 
 
 def softplus(x: Operand) -> Tensor:
-    """ln(1 + eˣ), without overflow."""
+    """The logarithm ln(1 + eˣ), without overflow."""
     return logaddexp(x, 0.0)

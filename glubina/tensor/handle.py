@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from glubina.graph import ops
@@ -125,7 +124,9 @@ class Tensor(Methods):
     def item(self) -> Any:
         """The only element as a Python number."""
         if self.size != 1:
-            raise ShapeError(f"item: needs a tensor of one element, this has the shape {self.shape}")
+            raise ShapeError(
+                f"item: needs a tensor of one element, this has the shape {self.shape}"
+            )
         return array_of(self._cell).item()
 
     def tolist(self) -> Any:

@@ -50,8 +50,10 @@ def _parts(x: Tensor, index: Index) -> list[Any]:
 
 
 def _mask_indices(mask: Tensor) -> list[Any]:
-    """Where a mask holds, one index vector per axis. The result's shape depends on data, so this
-    works the mask out now."""
+    """Where a mask holds, one index vector per axis.
+
+    The result's shape depends on data, so this works the mask out now.
+    """
     return [settled(leaf_of_array(i)) for i in np.nonzero(mask.numpy(copy=False))]
 
 
@@ -123,8 +125,7 @@ def _integer(part: Any, extent: int, axis: int, shape: tuple[int, ...]) -> int:
         ) from None
     if not -extent <= number < extent:
         raise IndexRangeError(
-            f"index {number} is out of range for axis {axis} with {extent} elements "
-            f"(shape {shape})"
+            f"index {number} is out of range for axis {axis} with {extent} elements (shape {shape})"
         )
     return int(number) % extent
 
@@ -147,9 +148,7 @@ def _together(node: Node, arrays: dict[int, Tensor]) -> tuple[list[int], Node]:
     shape = broadcast_shapes("indexing", *(arrays[a].shape for a in axes))
     flat: Node | None = None
     for axis in axes:
-        place = ops.broadcast(
-            ops.cast(_positions(arrays[axis], node.shape[axis]), int64), shape
-        )
+        place = ops.broadcast(ops.cast(_positions(arrays[axis], node.shape[axis]), int64), shape)
         if len(axes) > 1:
             place = _checked(place, node.shape[axis])
         if flat is not None:
@@ -163,7 +162,8 @@ def _checked(place: Node, extent: int) -> Node:
     """Positions outside the axis made so wrong that they stay wrong in a flat position."""
     far = ops.full_like(place, -(1 << 40))
     inside = ops.logical_and(
-        ops.less_equal(ops.full_like(place, 0), place), ops.less(place, ops.full_like(place, extent))
+        ops.less_equal(ops.full_like(place, 0), place),
+        ops.less(place, ops.full_like(place, extent)),
     )
     return ops.where(inside, place, far)
 
@@ -307,7 +307,7 @@ def take_along_axis(x: Operand, indices: Operand, axis: int = -1) -> Tensor:
 
 
 def index_add(x: Operand, indices: Operand, updates: Operand, axis: int = 0) -> Tensor:
-    """x with each slice of `updates` added where its index points along an axis."""
+    """`x` with each slice of `updates` added where its index points along an axis."""
     x, given, more = as_tensor(x), as_tensor(indices), as_tensor(updates)
     node = consume(x)
     at = as_axis("index_add", axis, len(node.shape))
@@ -329,17 +329,13 @@ def nonzero(x: Operand) -> tuple[Tensor, ...]:
     return tuple([settled(leaf_of_array(i)) for i in found])
 
 
-def sort(
-    x: Operand, axis: int = -1, *, descending: bool = False, stable: bool = True
-) -> Tensor:
+def sort(x: Operand, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """The elements in ascending (or descending) order along an axis (the order is found now)."""
     x = as_tensor(x)
     return take_along_axis(x, argsort(x, axis, descending=descending, stable=stable), axis)
 
 
-def argsort(
-    x: Operand, axis: int = -1, *, descending: bool = False, stable: bool = True
-) -> Tensor:
+def argsort(x: Operand, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """The indices that sort x along an axis (x is worked out now)."""
     values = as_tensor(x).numpy(copy=False)
     if descending:

@@ -74,7 +74,10 @@ def _batched(a: Node, b: Node) -> Node:
 
 
 def tensordot(x: Operand, y: Operand, axes: int | Sequence[Sequence[int]] = 2) -> Tensor:
-    """Sums of products over pairs of axes: the last `axes` of x with the first of y, or as given."""
+    """Sums of products over pairs of axes.
+
+    axes: how many last axes of x meet the first ones of y; or two sequences of axes.
+    """
     a, b, tracked = _two(x, y)
     if isinstance(axes, int):
         if not 0 <= axes <= min(len(a.shape), len(b.shape)):

@@ -52,7 +52,7 @@ class _GradMode:
         return inside
 
 
-class no_grad(_GradMode):  # noqa: N801 - the name that users know
+class no_grad(_GradMode):
     """Context manager and decorator: inside, results do not require gradients.
 
     >>> with gl.no_grad():
@@ -62,7 +62,7 @@ class no_grad(_GradMode):  # noqa: N801 - the name that users know
     enabled = False
 
 
-class enable_grad(_GradMode):  # noqa: N801 - the name that users know
+class enable_grad(_GradMode):
     """Context manager and decorator: derivatives are recorded again inside a `no_grad`."""
 
     enabled = True

@@ -45,7 +45,8 @@ def as_dtype(dtype: object) -> DType:
             return DEFAULT
         found = found.newbyteorder("=")
         if found in _KNOWN:
-            return np.dtype(found.name)
+            known: DType = np.dtype(found.name)
+            return known
     names = ", ".join(d.name for d in DTYPES)
     raise DTypeError(f"{dtype!r} is not a dtype that tensors have; these are {names}")
 
@@ -99,9 +100,9 @@ def python_number(value: Any) -> Scalar | None:
     """The Python number that a value is, or None if it is none."""
     kind = type(value)
     if kind is float or kind is int or kind is bool:
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, (np.bool_, np.integer, np.floating)):
-        return value.item()  # type: ignore[no-any-return]
+        return value.item()
     if isinstance(value, (int, float)):
         return float(value) if isinstance(value, float) else int(value)
     return None

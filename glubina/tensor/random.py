@@ -151,7 +151,7 @@ def rand(
     generator: Generator | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Numbers uniform in [0, 1): rand(2, 3) or rand((2, 3))."""
+    """Numbers uniform in [0, 1); the shape may be written as (2, 3) or as 2, 3."""
     node = uniform_node(given_shape("rand", shape), _float("rand", dtype), _generator(generator))
     return _finish(node, requires_grad)
 
@@ -162,7 +162,7 @@ def randn(
     generator: Generator | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Standard normal numbers: randn(2, 3) or randn((2, 3))."""
+    """Standard normal numbers; the shape may be written as (2, 3) or as 2, 3."""
     node = normal_node(given_shape("randn", shape), _float("randn", dtype), _generator(generator))
     return _finish(node, requires_grad)
 

@@ -190,10 +190,7 @@ class Recording:
 
     def holds(self) -> bool:
         """Whether the Python values are still those it was recorded with."""
-        for check, expected in self.guards:
-            if check() != expected:
-                return False
-        return True
+        return all(check() == expected for check, expected in self.guards)
 
     def replay(self, arguments: list[Cell]) -> Any:
         """Run once on the current values."""

@@ -75,7 +75,9 @@ def mean_node(node: Node, axes: tuple[int, ...]) -> Node:
     return total if count == 1 else ops.divide(total, ops.full_like(total, count))
 
 
-def var(x: Operand, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+def var(
+    x: Operand, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False
+) -> Tensor:
     """The variance Σ (x − mean)² / (n − correction) over the axes given (None: all)."""
     x = as_tensor(x)
     node = consume(x)
@@ -94,7 +96,9 @@ def max_(a: float, b: float) -> float:
     return a if a > b else b
 
 
-def std(x: Operand, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+def std(
+    x: Operand, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False
+) -> Tensor:
     """The standard deviation √var over the axes given (None: all)."""
     return elementwise.sqrt(var(x, axis, correction=correction, keepdims=keepdims))
 
@@ -185,7 +189,7 @@ def _argument(name: str, x: Operand, axis: int | None, keepdims: bool, turn: boo
 
 
 def logsumexp(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """ln Σ eˣ over the axes given (None: all), without overflow."""
+    """Ln Σ eˣ over the axes given (None: all), without overflow."""
     x = as_tensor(x)
     node = consume(x)
     if node.dtype.kind != "f":
@@ -217,7 +221,7 @@ def softmax(x: Operand, axis: int = -1) -> Tensor:
 
 
 def log_softmax(x: Operand, axis: int = -1) -> Tensor:
-    """x − ln Σ eˣ along an axis: the logarithms of `softmax`, exact for small ones."""
+    """`x` − ln Σ eˣ along an axis: the logarithms of `softmax`, exact for small ones."""
     x = as_tensor(x)
     node = consume(x)
     if node.dtype.kind != "f":

@@ -9,10 +9,10 @@ from glubina.graph import ops
 from glubina.graph.errors import ShapeError
 from glubina.graph.node import Node, Shape
 from glubina.tensor.axes import Axis, as_axes, as_axis, as_extents, as_shape, completed
-from glubina.tensor.base import TensorBase, consume, wrap
+from glubina.tensor.base import consume, wrap
 from glubina.tensor.convert import Operand, as_tensor
 from glubina.tensor.mode import mode
-from glubina.tensor.promotion import broadcast_shapes, result_type
+from glubina.tensor.promotion import bool_, broadcast_shapes, int64, result_type, scalar_node
 
 if TYPE_CHECKING:
     from glubina.tensor.handle import Tensor
@@ -126,7 +126,7 @@ def expand_dims(x: Operand, axis: int | Sequence[int] = 0) -> Tensor:
 
 
 def broadcast_to(x: Operand, *shape: int | Sequence[int]) -> Tensor:
-    """x repeated along axes of extent 1 and new leading axes, to the shape given."""
+    """`x` repeated along axes of extent 1 and new leading axes, to the shape given."""
     x = as_tensor(x)
     node = consume(x)
     first = shape[0] if len(shape) == 1 else shape
@@ -147,10 +147,7 @@ def broadcast_arrays(*tensors: Operand) -> list[Tensor]:
 
 
 def _several(name: str, tensors: Sequence[Operand]) -> tuple[list[Node], bool]:
-    if isinstance(tensors, TensorBase):
-        given = list(tensors)  # type: ignore[call-overload]
-    else:
-        given = [as_tensor(t) for t in tensors]
+    given = [as_tensor(t) for t in tensors]
     if not given:
         raise ShapeError(f"{name}: no tensors were given")
     dtype = result_type(*(t.dtype for t in given))
@@ -231,7 +228,7 @@ def roll(x: Operand, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
         node = ops.reshape(node, (node.size,))
         axes: tuple[int, ...] = (0,)
     else:
-        axes = tuple(as_axis("roll", a, len(shape)) for a in as_extents("roll", axis))  # type: ignore[arg-type]
+        axes = tuple(as_axis("roll", a, len(shape)) for a in as_extents("roll", axis))
     shifts = as_extents("roll", shift)
     if len(shifts) == 1:
         shifts = shifts * len(axes)
@@ -245,7 +242,7 @@ def roll(x: Operand, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
 
 
 def tile(x: Operand, repetitions: int | Sequence[int]) -> Tensor:
-    """x as a tile, laid `repetitions` times along each axis."""
+    """`x` as a tile, laid `repetitions` times along each axis."""
     x = as_tensor(x)
     node = consume(x)
     times = as_shape("tile", repetitions)
@@ -278,7 +275,7 @@ def repeat(x: Operand, repeats: int, axis: int | None = None) -> Tensor:
 
 
 def pad(x: Operand, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """x with `widths[i]` = (before, after) elements of `value` added along each axis i."""
+    """`x` with `widths[i]` = (before, after) elements of `value` added along each axis i."""
     x = as_tensor(x)
     node = consume(x)
     pairs = [as_extents("pad", pair) for pair in widths]
@@ -289,8 +286,6 @@ def pad(x: Operand, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Te
     low, high = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
     padded = ops.pad(node, low, high)
     if value != 0:
-        from glubina.tensor.promotion import bool_, scalar_node
-
         inside = ops.pad(ops.broadcast(ops.constant(True, bool_), node.shape), low, high)
         around = scalar_node(value, node.dtype, padded.shape)
         padded = ops.where(inside, padded, around)
@@ -299,11 +294,8 @@ def pad(x: Operand, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Te
 
 def diagonal_mask(rows: int, columns: int, shift: int) -> Node:
     """Where column <= row + shift: the lower triangle."""
-    import numpy as np
-
-    index = np.dtype(np.int64)
-    row = ops.iota((rows, columns), 0, index)
-    column = ops.iota((rows, columns), 1, index)
+    row = ops.iota((rows, columns), 0, int64)
+    column = ops.iota((rows, columns), 1, int64)
     if shift:
         row = ops.add(row, ops.full_like(row, shift))
     return ops.less_equal(column, row)
@@ -324,6 +316,6 @@ def _triangle(name: str, x: Operand, shift: int, lower: bool) -> Tensor:
     node = consume(x)
     if len(node.shape) < 2:
         raise ShapeError(f"{name}: needs two axes or more, got the shape {node.shape}")
-    mask = ops.broadcast(diagonal_mask(*node.shape[-2:], shift), node.shape)
+    mask = ops.broadcast(diagonal_mask(node.shape[-2], node.shape[-1], shift), node.shape)
     zero = ops.full_like(node, 0)
     return _like(x, ops.where(mask, node, zero) if lower else ops.where(mask, zero, node))

@@ -13,8 +13,11 @@ Key = tuple[Any, ...]
 
 
 class Structure(NamedTuple):
-    """A graph's canonical key, its leaves in the order of the key, those still pending, and the
-    number of each node in the key."""
+    """What a walk through a graph finds.
+
+    key: equal for equal structures. leaves: in the order of the key. pending: those of them
+    without a value. numbers: of each node in the key.
+    """
 
     key: Key
     leaves: list[Leaf]
@@ -111,10 +114,10 @@ def without_variables(outputs: Sequence[Node]) -> list[Node]:
 def with_fresh_leaves(
     outputs: Sequence[Node], leaves: Sequence[Leaf], merge: bool = True
 ) -> tuple[list[Node], list[Node], list[int]]:
-    """A copy of the graph on new inputs, which hold no values: one per leaf, or (`merge`) one for
-    all leaves with the same buffer.
+    """A copy of the graph on new inputs, which hold no values.
 
-    Returns the outputs, the inputs, and for each input the number of its (first) leaf.
+    There is one input per leaf, or (`merge`) one for all leaves with the same buffer. Returns the
+    outputs, the inputs, and for each input the number of its (first) leaf.
     """
     table: dict[Node, Node] = {}
     inputs: list[Node] = []
