@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from glubina.graph.errors import GraphError
 from glubina.graph.node import Node, topological
 from glubina.schedule.kernel import Kernel
 from glubina.schedule.units import Units
@@ -202,7 +203,9 @@ class _Fusion:
         if members[0].shape != node.shape or written >= MOST_OUTPUTS:
             return False
         own = self.units.of(node)
-        if self.units.independent(unit, own):
+        if self.units.needs(unit, own):  # through anchors that share a unit
+            return False
+        if not self.units.needs(own, unit):
             mine = set(_big_sources(node))
             return any(mine & set(_big_sources(m)) for m in members)
         return self._between(node, unit) is not None
@@ -335,6 +338,7 @@ def sorted_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
     """The kernels in an order in which each finds its inputs ready."""
     maker = {output: i for i, kernel in enumerate(kernels) for output in kernel.outputs}
     done: dict[int, None] = {}
+    entered: set[int] = set()
     for first in range(len(kernels)):
         stack = [(first, False)]
         while stack:
@@ -344,6 +348,9 @@ def sorted_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
             if ready:
                 done[i] = None
                 continue
+            if i in entered:
+                raise GraphError(f"the kernels of {kernels[i].outputs} need each other")
+            entered.add(i)
             stack.append((i, True))
             stack.extend(
                 (maker[n], False) for n in reversed(kernels[i].inputs) if n in maker

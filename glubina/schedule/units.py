@@ -34,9 +34,13 @@ class Units:
         bits = self.members[unit]
         return [self.order[i] for i in _bits(bits)]
 
+    def needs(self, a: int, b: int) -> bool:
+        """Whether unit a can only run after unit b."""
+        return bool(self.before[a] & self.members[b])
+
     def independent(self, a: int, b: int) -> bool:
         """Neither unit needs the other."""
-        return not (self.before[a] & self.members[b] or self.before[b] & self.members[a])
+        return not self.needs(a, b) and not self.needs(b, a)
 
     def may_join(self, unit: int, node: Node) -> bool:
         """Whether adding the node to the unit leaves the units without a circle."""
