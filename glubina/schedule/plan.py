@@ -37,6 +37,7 @@ def schedule(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[
         if number >= 0 and _same_memory(result, inputs[number]):
             wish[result] = inputs[number]
     kernels, kept = settle(fuse(results), wish)
+    kernels = [kernel for kernel in kernels if any(output.size for output in kernel.outputs)]
     numbers = {node: i for i, node in enumerate(inputs)}
     taken = tuple(numbers[kept[r]] if r in kept else -1 for r in results)
     return Schedule(tuple(inputs), tuple(kernels), results, taken)
