@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,13 +36,8 @@ def _show_version(wanted: bool) -> None:
 
 
 def installed_version() -> str:
-    """The version of the installed package."""
-    try:
-        return version("glubina")
-    except PackageNotFoundError:  # run from the source tree
-        import glubina
-
-        return str(getattr(glubina, "__version__", "(not installed)"))
+    """The version of the package, which is imported already when one of its rooms is."""
+    return str(sys.modules["glubina"].__version__)
 
 
 @app.callback()

@@ -151,7 +151,7 @@ class Preprocessing:
         return [{"type": type(step).__name__, "arguments": step.arguments()} for step in self.steps]
 
     @classmethod
-    def from_config(cls, config: Sequence[Config]) -> Preprocessing:
+    def from_config(cls, config: Sequence[Any]) -> Preprocessing:
         """The steps again from what `config` gave; only the kinds known here can be named."""
         steps = []
         for entry in config:

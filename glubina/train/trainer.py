@@ -63,9 +63,9 @@ class Trainer:
         """The optimizer; made from the model's parameters when it is first asked for."""
         if self._optimizer is None:
             raise ValueError("no optimizer was given: training needs one")
-        if not hasattr(self._optimizer, "step"):
-            make = cast(Callable[[list[Tensor]], Optimizer], self._optimizer)
-            self._optimizer = make(list(self.model.parameters()))
+        # A class has the method as well: `optim.Adam` itself is a function that makes one.
+        if isinstance(self._optimizer, type) or not hasattr(self._optimizer, "step"):
+            self._optimizer = self._optimizer(list(self.model.parameters()))
         return cast(Optimizer, self._optimizer)
 
     def fit(

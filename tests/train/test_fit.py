@@ -293,9 +293,10 @@ def test_what_is_missing_is_said() -> None:
         trainer().fit(X, Y, epochs=0, verbose=0)
 
 
-def test_an_optimizer_made_when_the_sizes_are_known() -> None:
+@pytest.mark.parametrize("rule", [optim.Adam, lambda params: optim.Adam(params, lr=0.01)])
+def test_an_optimizer_made_when_the_sizes_are_known(rule: Any) -> None:
     model = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(3))
-    made = Trainer(model, lambda params: optim.Adam(params, lr=0.01), nn.CrossEntropyLoss())
+    made = Trainer(model, rule, nn.CrossEntropyLoss())
     history = made.fit(X, Y, epochs=3, verbose=0)
     assert history["loss"][-1] < history["loss"][0]
 
