@@ -1,0 +1,75 @@
+"""What a contraction does with its results: everything after the anchor, then the stores."""
+
+from __future__ import annotations
+
+from glubina.codegen.canonical import Structure
+from glubina.codegen.emitter import Function, Value
+from glubina.codegen.expression import Evaluator
+from glubina.codegen.frame import Frame
+from glubina.schedule.affine import UNBOUNDED, ZERO, Affine, Space
+from glubina.schedule.views import reshaped, steady_inputs
+
+
+class Epilogue:
+    """Finishes and stores results inside a contraction's function.
+
+    The frame's first buffers are the kernel's inputs and outputs; the structure's scalars stand
+    among its numbers from position `first` on. `shape` is the anchor's shape as the function
+    counts it (a matrix product counts all batches as one axis).
+    """
+
+    def __init__(
+        self, frame: Frame, form: Structure, lanes: int, first: int, shape: tuple[int, ...]
+    ) -> None:
+        kernel = form.kernel
+        self.kernel = kernel
+        self.shape = shape
+        count = len(kernel.inputs)
+        pointers = {node: frame.buffer(i) for i, node in enumerate(kernel.inputs)}
+        self.targets = [frame.buffer(count + i) for i in range(len(kernel.outputs))]
+        constants = frame.constants(form.numbers, first)
+        self.space = Space()
+        self.evaluator = Evaluator(
+            frame, self.space, lanes, pointers, constants, steady_inputs(kernel)
+        )
+
+    def prepare(self, f: Function) -> None:
+        """Load the scalars that the expressions read, once."""
+        e = self.evaluator
+        for node in self.kernel.inputs:
+            if node.size == 1 and node in e.steady:
+                e.evaluate(node, (ZERO,) * len(node.shape))
+
+    def store(
+        self, f: Function, index: tuple[Value, ...], values: Value, mask: Value | None
+    ) -> None:
+        """Finish and store values of the anchor.
+
+        index: where the first lane stands in `shape` (i64); lanes run along the last axis.
+        mask: the lanes that exist; None: all.
+        """
+        e, space, kernel = self.evaluator, self.space, self.kernel
+        used = min(e.lanes, self.shape[-1])
+        with e.masked(mask if e.lanes > 1 else None), e.index.lanes_in_use(used):
+            start = self._position(index, used)
+            flat = space.add(start, e.index.lane)
+            e.given = {kernel.anchors[0]: (flat, values)}
+            results = []
+            for output in kernel.outputs:
+                place = reshaped((flat,), (output.size,), output.shape, space)
+                results.append(e.evaluate(output, place))
+            for output, target, value in zip(kernel.outputs, self.targets, results, strict=True):
+                e.store(target, output, start, value)
+
+    def _position(self, index: tuple[Value, ...], used: int) -> Affine:
+        """The row-major position of an index; all lanes in use lie within the last axis."""
+        parts: list[tuple[Affine, int]] = []
+        stride, last = 1, len(index) - 1
+        for axis in range(last, -1, -1):
+            extent = self.shape[axis]
+            high = extent - (used if axis == last else 1) if axis else UNBOUNDED
+            symbol = Affine(0, ((self.space.term("loop", 0, max(high, 0)), 1),))
+            self.evaluator.index.bind(symbol, index[axis])
+            parts.append((symbol, stride))
+            stride *= extent
+        return self.space.combine(parts)
