@@ -1,0 +1,1 @@
+"""From the graph to kernels in order: fusion, donations, the memory plan."""

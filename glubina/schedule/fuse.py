@@ -274,7 +274,7 @@ class _Fusion:
             size = self._space(unit)
             contracts = unit in self.anchors and self.anchors[unit][0].op.name in CONTRACTIONS
             for node in self._visited(unit):
-                if not self._is_memory(node, unit) and not self.units.of(node) == unit:
+                if not self._is_memory(node, unit) and self.units.of(node) != unit:
                     kernels.setdefault(node, []).append(size)
                     if contracts and (node.op.family == "random" or drawn & set(node.sources)):
                         drawn.add(node)
@@ -288,7 +288,8 @@ class _Fusion:
         found = {
             node
             for node, sizes in kernels.items()
-            if node not in self.stored and (node in drawn or self._too_dear(node, sizes, costs[node]))
+            if node not in self.stored
+            and (node in drawn or self._too_dear(node, sizes, costs[node]))
         }
         return {n for n in found if not self._only_feeds(n, found)}
 
@@ -352,9 +353,7 @@ def sorted_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
                 raise GraphError(f"the kernels of {kernels[i].outputs} need each other")
             entered.add(i)
             stack.append((i, True))
-            stack.extend(
-                (maker[n], False) for n in reversed(kernels[i].inputs) if n in maker
-            )
+            stack.extend((maker[n], False) for n in reversed(kernels[i].inputs) if n in maker)
     return [kernels[i] for i in done]
 
 

@@ -15,26 +15,27 @@ def settle(
 
     `donated` maps an output to the input whose memory it may take. Returns the ordered kernels
     and the donations that could be kept: one is dropped where the kernel that writes the output
-    reads the input other than element for element, or where the order would need a circle.
+    reads the input other than element for element, where the order would need a circle, or where
+    another output has taken the input.
     """
     maker = {output: i for i, kernel in enumerate(kernels) for output in kernel.outputs}
     readers: dict[Node, list[int]] = {}
     for i, kernel in enumerate(kernels):
         for node in kernel.inputs:
             readers.setdefault(node, []).append(i)
-    after: list[set[int]] = [
-        {maker[n] for n in kernel.inputs if n in maker} for kernel in kernels
-    ]
+    after: list[set[int]] = [{maker[n] for n in kernel.inputs if n in maker} for kernel in kernels]
     kept: dict[Node, Node] = {}
+    used: set[Node] = set()
     for output, taken in donated.items():
         writer = maker.get(output)
-        if writer is None or not _reads_in_step(kernels[writer], output, taken):
+        if writer is None or taken in used or not _reads_in_step(kernels[writer], taken):
             continue
         others = {i for i in readers.get(taken, ()) if i != writer}
         if any(_needs(after, i, writer) for i in others):
             continue
         after[writer] |= others
         kept[output] = taken
+        used.add(taken)
     return [kernels[i] for i in _sorted(after)], kept
 
 
@@ -68,30 +69,33 @@ def _sorted(after: Sequence[set[int]]) -> list[int]:
     return list(done)
 
 
-def _reads_in_step(kernel: Kernel, output: Node, taken: Node) -> bool:
+def _reads_in_step(kernel: Kernel, taken: Node) -> bool:
     """Whether the kernel reads the input only at the element that it is about to write.
 
     Every way from any of the kernel's outputs down to the input must be element-wise; a way
     through an anchor, a broadcast or a permutation would see elements already overwritten.
     """
-    if taken not in kernel.inputs:
-        return True
     stop = set(kernel.inputs)
-    reaches: dict[Node, bool] = {}
+    reading = {taken}  # nodes that need the input
+    for node in _inside(kernel, stop):
+        if any(source in reading for source in node.sources):
+            if node in kernel.anchors:
+                return False
+            if node.op.family != "elementwise" and node.op.name != "reshape":
+                return False
+            reading.add(node)
+    return True
 
-    def reads(node: Node) -> bool:
-        if node not in reaches:
-            inner = node not in stop and any([reads(s) for s in node.sources])
-            reaches[node] = node is taken or inner
-        return reaches[node]
 
-    def straight(node: Node) -> bool:
-        if node in stop or not reads(node):
-            return True
-        if node.op.family != "elementwise" and node.op.name != "reshape":
-            return False
-        return all([straight(s) for s in node.sources])
-
-    return all(straight(o) for o in kernel.outputs) and not any(
-        reads(source) for anchor in kernel.anchors for source in anchor.sources
-    )
+def _inside(kernel: Kernel, stop: set[Node]) -> list[Node]:
+    """The nodes that the kernel works out, sources first."""
+    order: dict[Node, None] = {}
+    stack = [(node, False) for node in kernel.outputs]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order[node] = None
+        elif node not in order and node not in stop:
+            stack.append((node, True))
+            stack.extend((source, False) for source in node.sources)
+    return list(order)

@@ -87,4 +87,3 @@ def _label(kernel: Kernel) -> str:
     shown = "+".join([*heads, *tail[:6]]) or "copy"
     more = f"+{len(tail) - 6}" if len(tail) > 6 else ""
     return f"{shown}{more} {'x'.join(map(str, kernel.space)) or 'scalar'}"
-
