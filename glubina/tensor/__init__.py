@@ -27,6 +27,7 @@ from glubina.tensor.creation import (
     zeros,
     zeros_like,
 )
+from glubina.tensor.einsum import einsum
 from glubina.tensor.elementwise import (
     absolute,
     add,
@@ -215,6 +216,7 @@ __all__ = [
     "default_generator",
     "divide",
     "dot",
+    "einsum",
     "empty",
     "empty_like",
     "enable_grad",

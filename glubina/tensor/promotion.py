@@ -100,7 +100,7 @@ def python_number(value: Any) -> Scalar | None:
     """The Python number that a value is, or None if it is none."""
     kind = type(value)
     if kind is float or kind is int or kind is bool:
-        return value
+        return value  # type: ignore[no-any-return]
     if isinstance(value, (np.bool_, np.integer, np.floating)):
         return value.item()
     if isinstance(value, (int, float)):
