@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.metrics import Metric
-from glubina.tensor import Tensor, arange, compile, no_grad, stack, take, tensor, zeros
+from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, zeros
 from glubina.tensor.compile import Compiled
 from glubina.train.inputs import Examples
 from glubina.train.protocol import Loss, Model, Optimizer
@@ -27,7 +27,8 @@ class Sums:
         self.names = ("loss", *(metric.name for metric in metrics))
         self._loss = loss
         self._metrics = tuple(metrics)
-        self._totals = zeros((len(self.names),), dtype=np.float64)
+        # A cell for each, not one vector: every sum is then finished where it is computed.
+        self._totals = [zeros((), dtype=np.float64) for _ in self.names]
         self._counts = np.zeros(len(self.names), np.int64)
 
     def add(self, loss: Tensor, outputs: Any, targets: Tensor) -> NDArray[np.int64]:
@@ -39,8 +40,8 @@ class Sums:
             total, count = metric.total(outputs.detach(), targets)
             parts.append(total)
             counts.append(count)
-        added = stack([part.astype(np.float64) for part in parts])
-        self._totals.copy_(self._totals + added)
+        for total, part in zip(self._totals, parts):
+            total.copy_(total + part.astype(np.float64))
         return np.array(counts, np.int64)
 
     def count(self, counts: NDArray[np.int64], steps: int) -> None:
@@ -49,13 +50,16 @@ class Sums:
 
     def reset(self) -> None:
         """Begin anew."""
-        self._totals.zero_()
+        for total in self._totals:
+            total.zero_()
         self._counts[:] = 0
 
     def read(self) -> dict[str, float]:
         """The means so far."""
-        means = self._totals.numpy() / np.maximum(self._counts, 1)
-        return {name: float(mean) for name, mean in zip(self.names, means)}
+        return {
+            name: float(total.numpy()) / max(int(count), 1)
+            for name, total, count in zip(self.names, self._totals, self._counts)
+        }
 
 
 class Steps:
