@@ -134,6 +134,4 @@ def _half(f: Function, value: Value, lanes: int, part: int) -> Value:
     type_ = vector(scalar_of(value.type), lanes)
     if lanes == 1:
         return f.extract(value, part)
-    return f.emit(
-        type_, f"shufflevector {value}, {value.type} poison, <{lanes} x i32> <{numbers}>"
-    )
+    return f.emit(type_, f"shufflevector {value}, {value.type} poison, <{lanes} x i32> <{numbers}>")

@@ -1,4 +1,4 @@
-"""What is compiled into a kernel, and what is handed to it when it runs; its name follows from that.
+"""What is compiled into a kernel and what is handed to it when it runs, and so its name.
 
 Leading extents, scalar constants and the streams of random numbers are handed over, so that
 kernels that differ only in them share one piece of code. Everything else is in the key.
@@ -121,6 +121,8 @@ def _compiled(node: Node) -> object:
     if name == "pad":
         moved = a.low[:1], a.high[:1], a.interior[:1]
         return a, node.sources[0].shape[0] if any(any(m) for m in moved) else ""
+    if name == "scatter_add":
+        return a.axis, a.shape[1:], a.shape[0] if a.axis == 0 else ""
     if name == "take":
         return a.axis, node.sources[0].shape[0] if a.axis == 0 else ""
     return a
@@ -183,4 +185,3 @@ def _flat(node: Node, total: int, table: dict[Node, Node]) -> Node:
     if name == "constant":
         return ops.reshape(node, (1,))
     return make(node.op, sources, node.attributes)
-

@@ -8,14 +8,16 @@ zero, shifts by too much, numbers too large for an integer) gives a defined numb
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from glubina.codegen import remainder, vector_math
-from glubina.codegen.emitter import Function, Value, is_float, lanes_of, scalar_of, vector
+from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of, vector
 from glubina.codegen.target import llvm_type
 
-DType = np.dtype
+DType = np.dtype[Any]
+INDEX = np.dtype(np.int64)
 Rule = Callable[[Function, str, list[Value]], Value]
 
 
@@ -164,9 +166,7 @@ def _integer_sign(f: Function, kind: str, x: list[Value]) -> Value:
 def _absolute(f: Function, kind: str, x: list[Value]) -> Value:
     if kind == "u":
         return x[0]
-    return f.call(
-        f"llvm.abs.{_suffix(x[0].type)}", x[0].type, x[0], Value("false", "i1")
-    )
+    return f.call(f"llvm.abs.{_suffix(x[0].type)}", x[0].type, x[0], Value("false", "i1"))
 
 
 def _suffix(type_: str) -> str:
@@ -231,6 +231,11 @@ _INTEGERS: dict[str, Rule] = {
 }
 
 
+def zero(f: Function, dtype: DType) -> Value:
+    """The number 0 as it is in memory."""
+    return f.const(0, llvm_type(dtype))
+
+
 def one_bit(f: Function, x: Value, dtype: DType) -> Value:
     """A value as it is in registers, from memory (a bool's byte becomes a bit)."""
     return f.compare("ne", x, f.const(0, x.type)) if dtype.kind == "b" else x
@@ -239,6 +244,3 @@ def one_bit(f: Function, x: Value, dtype: DType) -> Value:
 def one_byte(f: Function, x: Value, dtype: DType) -> Value:
     """A value as it is in memory, from a register (a bool's bit becomes a byte)."""
     return f.convert("zext", x, "i8") if dtype.kind == "b" else x
-
-
-__all__ = ["apply", "cast", "is_float", "one_bit", "one_byte", "register_type"]

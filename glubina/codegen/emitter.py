@@ -94,7 +94,9 @@ class Function:
         parameters = ", ".join(
             f"{p.type} noalias {p.name}" if p.type == "ptr" else str(p) for p in self.parameters
         )
-        head = f"define {self.linkage}{self.returns} @{self.name}({parameters}) {self.attributes} {{"
+        head = (
+            f"define {self.linkage}{self.returns} @{self.name}({parameters}) {self.attributes} {{"
+        )
         return "\n".join([head, *self._lines, "}"])
 
     def fresh(self, hint: str = "v") -> str:
@@ -295,6 +297,17 @@ class Function:
         align = self._align(value.type)
         self.line(f"call void @{name}({value}, ptr align {align} {pointer.name}, {mask})")
 
+    def load_lanes(self, pointer: Value, type_: str, mask: Value | None) -> Value:
+        """Load the lanes of the mask, or all of them."""
+        return self.load(pointer, type_) if mask is None else self.masked_load(pointer, type_, mask)
+
+    def store_lanes(self, value: Value, pointer: Value, mask: Value | None) -> None:
+        """Store the lanes of the mask, or all of them."""
+        if mask is None:
+            self.store(value, pointer)
+        else:
+            self.masked_store(value, pointer, mask)
+
     def gather(self, pointers: Value, type_: str, mask: Value) -> Value:
         """Load each lane from an address of its own, where the mask holds; else zero."""
         name = f"llvm.masked.gather.{_mangle(type_)}.{_mangle(pointers.type)}"
@@ -377,7 +390,7 @@ class Function:
 
 
 def module(functions: Sequence[Function]) -> str:
-    """The LLVM module of the functions: the helpers that they call, then they, then declarations."""
+    """The LLVM module of the functions, the helpers that they call, and declarations."""
     helpers: dict[str, Function] = {}
     waiting = list(functions)
     declarations: set[str] = set()

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from glubina.codegen import elementwise, philox, window
 from glubina.codegen.elementwise import one_bit, one_byte, register_type
 from glubina.codegen.emitter import Value, lanes_of, vector
@@ -155,16 +153,14 @@ class Evaluator:
 
     def _apply(self, node: Node, operands: list[Value]) -> Value:
         if len({lanes_of(v.type) for v in operands}) > 1:
-            operands = [
-                v if v.type[0] == "<" else self.f.splat(v, self.lanes) for v in operands
-            ]
+            operands = [v if v.type[0] == "<" else self.f.splat(v, self.lanes) for v in operands]
         dtype = node.sources[-1].dtype
         return elementwise.apply(self.f, node.op.name, dtype, node.dtype, operands)
 
     def _constant(self, node: Node) -> Value:
         if node in self.constants:
             return self.constants[node]
-        value = node.op.numpy(node.attributes)[()]
+        value = node.op.numpy(node.attributes).item()
         return self.f.const(value, register_type(node.dtype))
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
@@ -232,10 +228,7 @@ class Evaluator:
         address = f.element(pointer, self.index.scalar(same), llvm_type(node.dtype))
         if self.lanes > 1 and value.type[0] != "<":
             value = f.splat(value, self.lanes)
-        if self.mask is None:
-            f.store(value, address)
-        else:
-            f.masked_store(value, address, self.mask)
+        f.store_lanes(value, address, self.mask)
 
 
 # -- nodes that are neither element-wise nor plain movements --------------------------------------
@@ -245,9 +238,9 @@ def _pad(e: Evaluator, node: Node, index: Index) -> Value:
     read = padded_read(node, index, e.space)
     condition = e.index.condition(read.checks)
     if condition is None:
-        return e.evaluate(read.node, read.index)
+        return e.evaluate(read.node, read.at)
     with e.guarded(condition):
-        value = e.evaluate(read.node, read.index)
+        value = e.evaluate(read.node, read.at)
     return e.select(condition, value, e.f.const(0, value.type))
 
 
@@ -256,7 +249,7 @@ def _concat(e: Evaluator, node: Node, index: Index) -> Value:
     for read in reversed(concat_reads(node, index, e.space)):
         condition = e.index.condition(read.checks)
         with e.guarded(condition):
-            value = e.evaluate(read.node, read.index)
+            value = e.evaluate(read.node, read.at)
         if result is None or condition is None:
             result = value
         else:
@@ -282,10 +275,10 @@ def _take(e: Evaluator, node: Node, index: Index) -> Value:
     f, extent = e.f, node.sources[0].shape[node.attributes.axis]
     indices = node.sources[1]
     raw = e.evaluate(indices, take_indices(node, index))
-    value = elementwise.cast(f, raw, indices.dtype, _INDEX)
+    value = elementwise.cast(f, raw, indices.dtype, elementwise.INDEX)
     key = ("taken", value, extent)
     if e.index.known(key) is None:
-        _check_range(e, value, extent)
+        check_range(e, value, extent)
         clamped = f.maximum(f.minimum(value, f.const(extent - 1, value.type)),
                             f.const(0, value.type))  # fmt: skip
         e.index.keep(key, clamped)
@@ -296,7 +289,7 @@ def _take(e: Evaluator, node: Node, index: Index) -> Value:
     return e.evaluate(node.sources[0], take_source(node, index, position))
 
 
-def _check_range(e: Evaluator, value: Value, extent: int) -> None:
+def check_range(e: Evaluator, value: Value, extent: int) -> None:
     """Raise the first index outside [0, extent) among those that are needed."""
     f = e.f
     wrong = f.compare("uge", value, f.const(extent, value.type))
@@ -372,8 +365,6 @@ def _philox(e: Evaluator, node: Node, block: Affine) -> list[Value]:
     words = philox.words(e.f, blocks, e.constants[node], seed, counter)
     return [e.index.keep(k, w) for k, w in zip(keys, words, strict=True)]
 
-
-_INDEX = np.dtype(np.int64)
 
 _SPECIAL: dict[str, Callable[[Evaluator, Node, Index], Value]] = {
     "pad": _pad,

@@ -118,7 +118,7 @@ class IndexCode:
         """An index in every lane: i32 where its range allows, else i64."""
         f = self.f
         low, high = bounds(a)
-        scalar = "i32" if -(1 << 31) <= low and high < 1 << 31 else "i64"
+        scalar = "i32" if low >= -(1 << 31) and high < 1 << 31 else "i64"
         found = self.known(("vector", a))
         if found is not None:
             return found

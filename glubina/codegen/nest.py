@@ -71,7 +71,9 @@ def _piece(used: list[Affine], term: Term, extent: int, lanes: int) -> int:
         t.divisor
         for a in used
         for t, _ in a.terms
-        if t.kind in ("div", "mod") and t.inner.const == 0 and len(t.inner.terms) == 1
+        if t.kind in ("div", "mod")
+        and t.inner.const == 0
+        and len(t.inner.terms) == 1
         and t.inner.terms[0] == (term, 1)
     }
     fitting = [p for p in pieces if extent % p == 0 and 2 * p >= lanes]

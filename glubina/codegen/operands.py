@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from glubina.codegen import map as map_kernel
 from glubina.codegen.canonical import Structure, structure
@@ -87,7 +88,7 @@ def _is_plain(node: Node, view: View) -> bool:
 def _one_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
     """The stride of these axes counted as one, if there is one."""
     axes = [(e, s) for e, s in zip(shape, strides, strict=True) if e != 1]
-    for (_, outer), (extent, inner) in zip(axes, axes[1:], strict=False):
+    for (_, outer), (extent, inner) in pairwise(axes):
         if outer != inner * extent:
             return None
     return axes[-1][1] if axes else 0

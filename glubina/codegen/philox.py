@@ -39,14 +39,14 @@ def _write(name: str, wide: str) -> Function:
 
     high_count = f.binary("lshr", counter, f.i64(32))
     a, b, c, d = block, spread(stream), spread(counter), spread(high_count)
-    k, l = seed, f.binary("lshr", seed, f.i64(32))
+    first, second = seed, f.binary("lshr", seed, f.i64(32))
     for _ in range(ROUNDS):
         p, q = product(a, MULTIPLIERS[0]), product(c, MULTIPLIERS[1])
         high_p, high_q = f.binary("lshr", p, shift), f.binary("lshr", q, shift)
-        a = f.binary("xor", f.binary("xor", high_q, b), spread(k))
-        c = f.binary("xor", f.binary("xor", high_p, d), spread(l))
+        a = f.binary("xor", f.binary("xor", high_q, b), spread(first))
+        c = f.binary("xor", f.binary("xor", high_p, d), spread(second))
         b, d = q, p
-        k, l = f.add(k, f.i64(WEYL[0])), f.add(l, f.i64(WEYL[1]))
+        first, second = f.add(first, f.i64(WEYL[0])), f.add(second, f.i64(WEYL[1]))
     result = Value("poison", array)
     for i, word in enumerate((a, b, c, d)):
         part = f.convert("trunc", word, "i32")

@@ -110,7 +110,9 @@ def make_plan(form: Structure, target: Target) -> Plan:
     return plan
 
 
-def _groups(anchors: tuple[Node, ...], leaves: frozenset[Node], axes: tuple[int, ...]) -> list[_Group]:
+def _groups(
+    anchors: tuple[Node, ...], leaves: frozenset[Node], axes: tuple[int, ...]
+) -> list[_Group]:
     """The source's axes, joined where neighbours are of one sort and every index allows it."""
     source = anchors[0].sources[0]
     symbols = Space()
@@ -127,8 +129,10 @@ def _groups(anchors: tuple[Node, ...], leaves: frozenset[Node], axes: tuple[int,
             continue
         reduced = axis in axes
         term = index[axis].terms[0][0]
-        joins = previous is not None and groups[-1].reduced == reduced and all(
-            a.coefficient(previous) == a.coefficient(term) * extent for a in used
+        joins = (
+            previous is not None
+            and groups[-1].reduced == reduced
+            and all(a.coefficient(previous) == a.coefficient(term) * extent for a in used)
         )
         if joins and not (single and reduced):
             groups[-1].extent *= extent

@@ -54,9 +54,7 @@ class _Columns(ReduceFunction):
     # -- tiles ----------------------------------------------------------------------------------
 
     @contextmanager
-    def share_of_tiles(
-        self, blocks: Value | None
-    ) -> Iterator[tuple[Affine, Value, Value | None]]:
+    def share_of_tiles(self, blocks: Value | None) -> Iterator[tuple[Affine, Value, Value | None]]:
         """This thread's (kept place, tile of columns, block of rows)."""
         f, plan = self.f, self.plan
         total = f.mul(self.frame.number(0), f.i64(plan.tiles))
@@ -145,18 +143,12 @@ class _Columns(ReduceFunction):
 
     def _grouped(self, values: list[Value], vectors: int) -> States:
         rest = list(values)
-        return [
-            [[rest.pop(0) for _ in r.types] for r in self.reductions] for _ in range(vectors)
-        ]
+        return [[[rest.pop(0) for _ in r.types] for r in self.reductions] for _ in range(vectors)]
 
-    def _block(
-        self, kept: Affine, first: Affine, vectors: int, real: int, block: Value
-    ) -> States:
+    def _block(self, kept: Affine, first: Affine, vectors: int, real: int, block: Value) -> States:
         """The states of one block of rows."""
         f, e, space = self.f, self.vectorised, self.space
-        start = [
-            v for _ in range(vectors) for r in self.reductions for v in r.start(f, self.lanes)
-        ]
+        start = [v for _ in range(vectors) for r in self.reductions for v in r.start(f, self.lanes)]
         top = f.mul(block, f.i64(BLOCK_ROWS))
         bottom = f.minimum(f.add(top, f.i64(BLOCK_ROWS)), self.frame.number(1))
         with f.loop(top, bottom, f.i64(1), start) as loop, self.scopes():
@@ -201,20 +193,14 @@ class _Columns(ReduceFunction):
                     for j, scalar in enumerate(r.types):
                         address = f.element(pointers.pop(0), position, scalar)
                         type_ = vector(scalar, self.lanes)
-                        if states is None and e.mask is None:
-                            state.append(f.load(address, type_))
-                        elif states is None:
-                            state.append(f.masked_load(address, type_, e.mask))
-                        elif e.mask is None:
-                            f.store(states[v][i][j], address)
+                        if states is not None:
+                            f.store_lanes(states[v][i][j], address, e.mask)
                         else:
-                            f.masked_store(states[v][i][j], address, e.mask)
+                            state.append(f.load_lanes(address, type_, e.mask))
                     found[-1].append(state)
         return found
 
-    def _finish(
-        self, kept: Affine, first: Affine, vectors: int, real: int, states: States
-    ) -> None:
+    def _finish(self, kept: Affine, first: Affine, vectors: int, real: int, states: States) -> None:
         """Evaluate and store the outputs of a tile."""
         f, e, space = self.f, self.vectorised, self.space
         stores = []

@@ -22,9 +22,7 @@ class ReduceFunction:
     `vectorised` evaluates elements (vectors); `plain` evaluates results one by one.
     """
 
-    def __init__(
-        self, symbol: str, form: Structure, plan: Plan, workspaces: bool = False
-    ) -> None:
+    def __init__(self, symbol: str, form: Structure, plan: Plan, workspaces: bool = False) -> None:
         kernel = form.kernel
         self.form = form
         self.kernel = kernel
@@ -41,9 +39,7 @@ class ReduceFunction:
         pointers = {node: self.frame.buffer(i) for i, node in enumerate(kernel.inputs)}
         constants = self.frame.constants(form.numbers, first)
         steady = steady_inputs(kernel)
-        self.vectorised = Evaluator(
-            self.frame, self.space, self.lanes, pointers, constants, steady
-        )
+        self.vectorised = Evaluator(self.frame, self.space, self.lanes, pointers, constants, steady)
         self.plain = Evaluator(self.frame, Space(), 1, pointers, constants, steady)
         self.targets = [
             self.frame.buffer(len(kernel.inputs) + i) for i in range(len(kernel.outputs))

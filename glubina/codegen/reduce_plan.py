@@ -84,4 +84,3 @@ class Plan:
         if self.inner_reduced:
             return kept
         return space.combine(((kept, self.width), (inner, 1)))
-

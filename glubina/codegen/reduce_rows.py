@@ -89,10 +89,7 @@ class _Rows(ReduceFunction):
         f, plan = self.f, self.plan
         self.vectors = self._side_by_side()
         start = [
-            v
-            for r in self.reductions
-            for _ in range(self.vectors)
-            for v in r.start(f, self.lanes)
+            v for r in self.reductions for _ in range(self.vectors) for v in r.start(f, self.lanes)
         ]
         if plan.inner is None:
             values = self._run(kept, block, start)

@@ -30,7 +30,9 @@ UNROLLED = 16
 Step = Callable[[Affine, Index, list[Value]], list[Value]]
 
 
-def over_window(e: Evaluator, window: tuple[int, ...], state: list[Value], step: Step) -> list[Value]:
+def over_window(
+    e: Evaluator, window: tuple[int, ...], state: list[Value], step: Step
+) -> list[Value]:
     """Run `step(row-major position, position per axis, state) -> state` over a window."""
     total = math.prod(window)
     if total <= UNROLLED:
@@ -62,7 +64,7 @@ def tap_value(e: Evaluator, node: Node, index: Index, taps: Index, outside: Valu
     read = window_read(node, index, taps, e.space)
     condition = e.index.condition(read.checks)
     with e.guarded(condition):
-        value = e.full(read.node, read.index)
+        value = e.full(read.node, read.at)
     return value if condition is None else e.select(condition, value, outside)
 
 
@@ -166,8 +168,8 @@ def pool_scatter(e: Evaluator, node: Node, index: Index) -> Value:
     for cover in covering_windows(node, index, e.space):
         condition = e.index.condition(cover.checks)
         with e.guarded(condition):
-            value = e.full(gradient, cover.index)
-            number = e.full(where, cover.index)
+            value = e.full(gradient, cover.at)
+            number = e.full(where, cover.at)
         tap = _everywhere(e, cover.tap, "i32")
         named = f.compare("eq", number, tap)
         if condition is not None:

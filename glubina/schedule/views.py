@@ -31,7 +31,7 @@ class Read(NamedTuple):
     """A source's element that a node needs, and when it needs it (all checks hold)."""
 
     node: Node
-    index: Index
+    at: Index
     checks: tuple[Check, ...] = ()
 
 
@@ -72,9 +72,7 @@ def moved_index(node: Node, index: Index, space: Space) -> Index:
     return index
 
 
-def reshaped(
-    index: Index, shape: tuple[int, ...], other: tuple[int, ...], space: Space
-) -> Index:
+def reshaped(index: Index, shape: tuple[int, ...], other: tuple[int, ...], space: Space) -> Index:
     """The index of the same row-major position in another shape."""
     if shape == other:
         return index
@@ -129,7 +127,7 @@ def window_read(node: Node, index: Index, taps: Index, space: Space) -> Read:
 class Cover(NamedTuple):
     """A window that covers an element: its read and the element's position inside it."""
 
-    index: Index
+    at: Index
     tap: Affine
     checks: tuple[Check, ...]
 
@@ -152,14 +150,14 @@ def covering_windows(node: Node, index: Index, space: Space) -> list[Cover]:
             )
         covers = [
             Cover(
-                (*cover.index, window),
+                (*cover.at, window),
                 space.combine(((cover.tap, extent), (tap, 1))),
                 cover.checks + checks,
             )
             for cover in covers
             for window, tap, checks in options
         ]
-    return [Cover((*c.index, index[-1]), c.tap, c.checks) for c in covers]
+    return [Cover((*c.at, index[-1]), c.tap, c.checks) for c in covers]
 
 
 def take_indices(node: Node, index: Index) -> Index:
@@ -237,7 +235,7 @@ class Accesses:
             for read in self._reads(node, index):
                 for check in read.checks:
                     self.indices[check.position] = None
-                todo.append((read.node, read.index))
+                todo.append((read.node, read.at))
 
     def _reads(self, node: Node, index: Index) -> list[Read]:
         name, space = node.op.name, self.space
@@ -256,7 +254,8 @@ class Accesses:
             self.indices[space.flatten(index, node.shape)] = None
             return [Read(node.sources[0], (constant(i),)) for i in range(2)]
         elif name == "take":
-            value = Affine(0, ((space.term("value", 0, node.sources[0].shape[node.attributes.axis] - 1), 1),))
+            last = node.sources[0].shape[node.attributes.axis] - 1
+            value = Affine(0, ((space.term("value", 0, last), 1),))
             return [
                 Read(node.sources[1], take_indices(node, index)),
                 Read(node.sources[0], take_source(node, index, value)),
@@ -265,7 +264,7 @@ class Accesses:
             covers = covering_windows(node, index, space)
             for cover in covers:
                 self.indices[cover.tap] = None
-            return [Read(s, c.index, c.checks) for c in covers for s in node.sources]
+            return [Read(s, c.at, c.checks) for c in covers for s in node.sources]
         elif family == "reduction":  # over axes of extent 1: nothing is added up
             source, rest = node.sources[0], list(index)
             axes = getattr(node.attributes, "axes", None) or (node.attributes.axis,)

@@ -14,9 +14,7 @@ from glubina.schedule.kernel import Kernel
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
 
-KERNEL = ctypes.CFUNCTYPE(
-    None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
-)
+KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _engines: dict[str, object] = {}
 
 
