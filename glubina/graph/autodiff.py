@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from glubina.graph.errors import GraphError
 from glubina.graph.node import Node, rebuild, remake, topological
+from glubina.graph.ops.composite import opened
 from glubina.graph.ops.elementwise import add, full_like
 from glubina.graph.ops.marker import GRADIENT
 
@@ -40,7 +41,8 @@ def gradients(output: Node, wrt: Sequence[Node], seed: Node | None = None) -> li
 
 
 def expand(outputs: Sequence[Node]) -> list[Node]:
-    """The outputs with every `gradient` placeholder worked out, the innermost first."""
+    """The outputs with formulas opened and `gradient` placeholders worked out, innermost first."""
+    outputs = opened(outputs)
     table: dict[Node, Node] = {}
     order = topological(outputs)
     asked: dict[Node, list[Node]] = {}

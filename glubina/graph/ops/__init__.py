@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glubina.graph.ops.composite import Formula, opened
 from glubina.graph.ops.contraction import (
     CONV,
     CONV_FILTER,
@@ -89,6 +90,7 @@ __all__ = [
     "CONV_FILTER",
     "ConvAttributes",
     "FilterAttributes",
+    "Formula",
     "MATMUL",
     "WindowAttributes",
     "absolute",
@@ -135,6 +137,7 @@ __all__ = [
     "multiply",
     "negative",
     "not_equal",
+    "opened",
     "pad",
     "pool_gather",
     "pool_index",

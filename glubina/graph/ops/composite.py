@@ -1,0 +1,78 @@
+"""A formula as one node, opened into the operations that it consists of when a program is made.
+
+An ordinary training loop makes its graph anew in every step, and finds that it knows it: one node
+for a layer, a loss or an update instead of a dozen is what makes that quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from glubina.graph.node import Array, Node, Primitive, Typed, make, rebuild, remake, topological
+from glubina.graph.ops.source import input
+
+
+class Formula:
+    """A function of settings (hashable) and nodes that gives a node.
+
+    It is known by its name, so a program on disk is found again by another process.
+    """
+
+    __slots__ = ("function", "name")
+
+    def __init__(self, function: Callable[..., Node]) -> None:
+        self.function = function
+        self.name = f"{function.__module__}.{function.__qualname__}"
+
+    def __call__(self, *sources: Node, settings: tuple[Hashable, ...] = ()) -> Node:
+        """The node that stands for `function(*settings, *sources)`."""
+        return make(COMPOSITE, sources, CompositeAttributes(self, settings))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class CompositeAttributes(NamedTuple):
+    """The formula and what it is given besides nodes."""
+
+    formula: Formula
+    settings: tuple[Hashable, ...]
+
+
+def _infer(sources: tuple[Node, ...], a: CompositeAttributes) -> Typed:
+    return _typed(a, tuple([(s.shape, s.dtype) for s in sources]))
+
+
+@lru_cache(maxsize=4096)
+def _typed(a: CompositeAttributes, types: tuple[Typed, ...]) -> Typed:
+    result = a.formula.function(*a.settings, *[input(*typed) for typed in types])
+    return result.shape, result.dtype
+
+
+def _value(a: CompositeAttributes, *arrays: Array) -> Array:
+    from glubina.graph.interpreter import interpret  # which knows the primitives, and so this one
+
+    inputs = [input(array.shape, array.dtype) for array in arrays]
+    result = opened([a.formula.function(*a.settings, *inputs)])
+    return interpret(result, dict(zip(inputs, arrays, strict=True)))[0]
+
+
+COMPOSITE = Primitive("composite", "marker", r"f(x, \ldots)", _infer, _value)
+
+
+def opened(outputs: Sequence[Node]) -> list[Node]:
+    """The outputs with every composite replaced by the operations that it consists of."""
+
+    def open_one(node: Node, sources: tuple[Node, ...]) -> Node:
+        if node.op is not COMPOSITE:
+            return remake(node, sources)
+        a = node.attributes
+        result: Node = a.formula.function(*a.settings, *sources)
+        return result
+
+    current = list(outputs)
+    while any(node.op is COMPOSITE for node in topological(current)):
+        current = rebuild(current, open_one)
+    return current
