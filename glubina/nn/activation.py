@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glubina.graph import Node, ops
+from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import axis_of
 from glubina.nn.formula import apply, largest, spread
@@ -21,34 +22,35 @@ def sigmoid(x: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Tanh x, element by element."""
+    """The hyperbolic tangent, element by element."""
     return apply(ops.tanh, x)
 
 
-def softmax_formula(z: Node, axis: int) -> Node:
-    """e^(z - max z) / Σ e^(z - max z) in graph operations."""
+@Formula
+def _softmax(axis: int, z: Node) -> Node:
     exponential = ops.exp(ops.subtract(z, largest(z, axis)))
     total = ops.sum(exponential, (axis,))
     return ops.divide(exponential, spread(total, axis, z.shape))
 
 
-def log_softmax_formula(z: Node, axis: int) -> Node:
-    """Z - max z - ln Σ e^(z - max z) in graph operations."""
+@Formula
+def _log_softmax(axis: int, z: Node) -> Node:
     shifted = ops.subtract(z, largest(z, axis))
     total = ops.sum(ops.exp(shifted), (axis,))
     return ops.subtract(shifted, spread(ops.log(total), axis, z.shape))
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """e^x_i / Σ_j e^x_j along an axis: positive numbers that sum to 1."""
-    axis = axis_of("softmax", x, axis)
-    return apply(lambda z: softmax_formula(z, axis), x)
+    """e^x_i / Σ_j e^x_j along an axis: positive numbers that sum to 1.
+
+    The largest x is subtracted first, so that nothing overflows.
+    """
+    return apply(_softmax, x, settings=(axis_of("softmax", x, axis),))
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """Ln softmax(x), worked out without the loss of digits of `log(softmax(x))`."""
-    axis = axis_of("log_softmax", x, axis)
-    return apply(lambda z: log_softmax_formula(z, axis), x)
+    """The logarithm of softmax(x), without the loss of digits of `log(softmax(x))`."""
+    return apply(_log_softmax, x, settings=(axis_of("log_softmax", x, axis),))
 
 
 @register

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from glubina.graph import Node, ShapeError, ops
-from glubina.graph.ops import ConvAttributes
+from glubina.graph.ops import ConvAttributes, Formula
 from glubina.nn import init
 from glubina.nn.architecture import register
 from glubina.nn.checks import extents, images, positive, same_dtype
@@ -60,12 +60,15 @@ def convolution(
     return _apply(x, weight, bias, geometry)
 
 
-def _apply(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvAttributes) -> Tensor:
-    def formula(x: Node, weight: Node, bias: Node | None = None) -> Node:
-        y = ops.conv(x, weight, geometry)
-        return y if bias is None else ops.add(y, ops.broadcast(bias, y.shape))
+@Formula
+def _convolution(geometry: ConvAttributes, x: Node, weight: Node, bias: Node | None = None) -> Node:
+    y = ops.conv(x, weight, geometry)
+    return y if bias is None else ops.add(y, ops.broadcast(bias, y.shape))
 
-    return apply(formula, x, weight) if bias is None else apply(formula, x, weight, bias)
+
+def _apply(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvAttributes) -> Tensor:
+    given: tuple[Tensor, ...] = (x, weight) if bias is None else (x, weight, bias)
+    return apply(_convolution, *given, settings=(geometry,))
 
 
 def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, **options: Any) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from glubina.graph import DTypeError, Node, ShapeError, ops
+from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import floating, probability
 from glubina.nn.formula import apply, check_labels, largest, scaled, zeros
@@ -31,42 +32,65 @@ def picked(values: Node, labels: Node) -> Node:
 
 
 def _parts(z: Node) -> tuple[Node, Node]:
-    """Z − max z, and ln Σ e^(z − max z), along the last axis."""
+    """The logits less their largest, and ln Σ e^ of those, along the last axis."""
     axis = len(z.shape) - 1
     shifted = ops.subtract(z, largest(z, axis))
     return shifted, ops.log(ops.sum(ops.exp(shifted), (axis,)))
 
 
-def _plain(z: Node, labels: Node, none: Node) -> Node:
-    """Ln Σ e^z − z_label. `none` is zeros for each class: taking from it checks the labels."""
-    shifted, total = _parts(z)
-    losses = ops.subtract(total, picked(shifted, labels))
-    return ops.add(losses, ops.take(none, labels, 0))
+@Formula
+def _by_label(reduction: str, smoothing: float, z: Node, labels: Node, none: Node) -> Node:
+    return reduced(_losses(smoothing, z, labels, none), reduction)
 
 
-def _mixed(z: Node, labels: Node, none: Node, smoothing: float) -> Node:
-    """(1 − ε) times the loss of the label, plus ε times the mean loss of all classes."""
+@Formula
+def _by_class(reduction: str, z: Node, labels: Node, none: Node, weight: Node) -> Node:
+    """Each loss times the weight of its class; the mean is over the weights."""
+    factors = ops.take(weight, labels, 0)
+    weighted = ops.multiply(_losses(0.0, z, labels, none), factors)
+    if reduction != "mean":
+        return reduced(weighted, reduction)
+    return ops.divide(reduced(weighted, "sum"), reduced(factors, "sum"))
+
+
+def _losses(smoothing: float, z: Node, labels: Node, none: Node) -> Node:
+    """ln Σ e^z − z_label, or with ε (1 − ε) times that plus ε times the mean over all classes.
+
+    `none` is zero for each class: taking from it makes the program check the labels.
+    """
     shifted, total = _parts(z)
     axis = len(z.shape) - 1
-    mean = scaled(ops.sum(shifted, (axis,)), smoothing / z.shape[axis])
-    label = scaled(picked(shifted, labels), 1 - smoothing)
-    losses = ops.subtract(ops.subtract(total, label), mean)
-    return ops.add(losses, ops.take(none, labels, 0))
+    label = picked(shifted, labels)
+    if smoothing:
+        mean = scaled(ops.sum(shifted, (axis,)), smoothing / z.shape[axis])
+        label = ops.add(scaled(label, 1 - smoothing), mean)
+    return ops.add(ops.subtract(total, label), ops.take(none, labels, 0))
 
 
-def _dense(z: Node, probabilities: Node) -> Node:
-    """Σ_c q_c (ln Σ e^z − z_c) for targets that are probabilities."""
+@Formula
+def _by_probability(reduction: str, z: Node, probabilities: Node) -> Node:
+    """Σ_c q_c (ln Σ e^z − z_c)."""
     shifted, total = _parts(z)
     axis = len(z.shape) - 1
     losses = ops.subtract(ops.restored(total, (axis,), z.shape), shifted)
-    return ops.sum(ops.multiply(probabilities, losses), (axis,))
+    return reduced(ops.sum(ops.multiply(probabilities, losses), (axis,)), reduction)
 
 
-def _weighted(losses: Node, weight: Node, labels: Node, reduction: str) -> Node:
-    """Each loss times the weight of its class; the mean is over the weights."""
-    factors = ops.take(weight, labels, 0)
-    result = reduced(ops.multiply(losses, factors), "none" if reduction == "none" else "sum")
-    return ops.divide(result, reduced(factors, "sum")) if reduction == "mean" else result
+@Formula
+def _negative(reduction: str, log_probabilities: Node, labels: Node, none: Node) -> Node:
+    losses = ops.subtract(ops.take(none, labels, 0), picked(log_probabilities, labels))
+    return reduced(losses, reduction)
+
+
+@Formula
+def _binary(reduction: str, z: Node, t: Node) -> Node:
+    # By comparing, not by relu and |z|, so that the derivative is σ(z) − t at 0 as well.
+    zero = ops.full_like(z, 0)
+    below = ops.less(z, zero)
+    distance = ops.where(below, ops.negative(z), z)
+    tail = ops.log1p(ops.exp(ops.negative(distance)))
+    above = ops.where(below, zero, z)
+    return reduced(ops.add(ops.subtract(above, ops.multiply(z, t)), tail), reduction)
 
 
 def _check(logits: Any, targets: Any) -> None:
@@ -101,29 +125,17 @@ def cross_entropy(
     (Szegedy et al., 2016, arXiv:1512.00567). A label outside 0 to classes − 1 is an
     IndexRangeError.
     """
-    checked_reduction(reduction)
+    reduction = checked_reduction(reduction)
     if as_targets(targets).dtype.kind == "f":
         if weight is not None or label_smoothing:
             raise ValueError("weight and label_smoothing are for targets that are class numbers")
-        return apply(lambda z, q: reduced(_dense(z, q), reduction), logits, like(logits, targets))
+        return apply(_by_probability, logits, like(logits, targets), settings=(reduction,))
     _check(logits, targets)
     none = zeros(logits.shape[-1], logits.dtype)
-
-    def losses(z: Node, labels: Node, none: Node) -> Node:
-        if label_smoothing:
-            return _mixed(z, labels, none, label_smoothing)
-        return _plain(z, labels, none)
-
     if weight is None:
-        return apply(
-            lambda z, labels, none: reduced(losses(z, labels, none), reduction),
-            *(logits, targets, none),
-        )
+        return apply(_by_label, logits, targets, none, settings=(reduction, label_smoothing))
     _check_weight(weight, logits, label_smoothing)
-    return apply(
-        lambda z, labels, none, w: _weighted(losses(z, labels, none), w, labels, reduction),
-        *(logits, targets, none, weight),
-    )
+    return apply(_by_class, logits, targets, none, weight, settings=(reduction,))
 
 
 def _check_weight(weight: Tensor, logits: Tensor, label_smoothing: float) -> None:
@@ -138,15 +150,10 @@ def _check_weight(weight: Tensor, logits: Tensor, label_smoothing: float) -> Non
 
 def nll_loss(log_probabilities: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
     """−ln p_label from log-probabilities (..., classes), as `log_softmax` gives them."""
-    checked_reduction(reduction)
+    reduction = checked_reduction(reduction)
     _check(log_probabilities, targets)
     none = zeros(log_probabilities.shape[-1], log_probabilities.dtype)
-
-    def formula(p: Node, labels: Node, none: Node) -> Node:
-        losses = ops.subtract(ops.take(none, labels, 0), picked(p, labels))
-        return reduced(losses, reduction)
-
-    return apply(formula, log_probabilities, targets, none)
+    return apply(_negative, log_probabilities, targets, none, settings=(reduction,))
 
 
 def binary_cross_entropy_with_logits(
@@ -156,18 +163,8 @@ def binary_cross_entropy_with_logits(
 
     Targets are probabilities (0 or 1 as a rule) in the shape of the logits.
     """
-    checked_reduction(reduction)
-
-    def formula(z: Node, t: Node) -> Node:
-        # By comparing, not by relu and |z|, so that the derivative is σ(z) − t at 0 as well.
-        zero = ops.full_like(z, 0)
-        below = ops.less(z, zero)
-        distance = ops.where(below, ops.negative(z), z)
-        tail = ops.log1p(ops.exp(ops.negative(distance)))
-        above = ops.where(below, zero, z)
-        return reduced(ops.add(ops.subtract(above, ops.multiply(z, t)), tail), reduction)
-
-    return apply(formula, logits, like(logits, targets))
+    reduction = checked_reduction(reduction)
+    return apply(_binary, logits, like(logits, targets), settings=(reduction,))
 
 
 @register

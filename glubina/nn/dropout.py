@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from glubina.graph import Node, ops
+from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import floating, probability
-from glubina.nn.formula import apply, scaled
+from glubina.nn.formula import scaled
 from glubina.nn.module import Module
 from glubina.tensor import Tensor
+from glubina.tensor.base import consume, wrap
+from glubina.tensor.mode import mode
 from glubina.tensor.random import default_generator
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """X / (1 − p) where a draw is kept, 0 with probability p; x itself without `training`.
-
-    The draw is compared as the integer that the generator gives, without becoming a fraction.
-    """
+    """Zero with probability p, else x / (1 − p); without `training` x itself."""
     probability("p", p)
     floating(x)
     if not training or p == 0:
         return x
-    bits = default_generator.bits(x.shape)
-    kept = min(round((1 - p) * 2**32), 2**32 - 1)
+    chance = min(round((1 - p) * 2**32), 2**32 - 1)
+    scale = 0.0 if p == 1 else 1 / (1 - p)
+    given, key = consume(x), default_generator.key()
+    node = _dropout(given, key, settings=(chance, scale))
+    return wrap(node, mode.grad and x.requires_grad)
 
-    def formula(x: Node) -> Node:
-        if p == 1:
-            return ops.full_like(x, 0)
-        keep = ops.less(bits, ops.full_like(bits, kept))
-        return ops.where(keep, scaled(x, 1 / (1 - p)), ops.full_like(x, 0))
 
-    return apply(formula, x)
+@Formula
+def _dropout(chance: int, scale: float, x: Node, key: Node) -> Node:
+    """Compares the draw as the integer that the generator gives: no fraction is needed."""
+    bits = ops.random_bits(key, 0, x.shape)
+    keep = ops.less(bits, ops.full_like(bits, chance))
+    return ops.where(keep, scaled(x, scale), ops.full_like(x, 0))
 
 
 @register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any
 from weakref import ref
@@ -20,9 +20,15 @@ from glubina.tensor.mode import mode
 from glubina.tensor.random import default_generator
 
 
-def apply(formula: Callable[..., Node], *tensors: Tensor) -> Tensor:
-    """The tensor that a formula in graph operations gives for these tensors."""
-    node = formula(*[consume(t) for t in tensors])
+def apply(
+    formula: Callable[..., Node], *tensors: Tensor, settings: tuple[Hashable, ...] = ()
+) -> Tensor:
+    """The tensor that a formula in graph operations gives for these tensors.
+
+    settings: what a `Formula` is given besides.
+    """
+    sources = [consume(t) for t in tensors]
+    node = formula(*sources, settings=settings) if settings else formula(*sources)
     if mode.grad:
         for t in tensors:
             if t._requires_grad:
@@ -30,9 +36,15 @@ def apply(formula: Callable[..., Node], *tensors: Tensor) -> Tensor:
     return wrap(node)
 
 
-def write(target: Tensor, formula: Callable[..., Node], *tensors: Tensor) -> None:
+def write(
+    target: Tensor,
+    formula: Callable[..., Node],
+    *tensors: Tensor,
+    settings: tuple[Hashable, ...] = (),
+) -> None:
     """Replace a state tensor's value by what a formula gives, without derivatives."""
-    write_node(target, formula(*[consume_value(t) for t in tensors]))
+    sources = [consume_value(t) for t in tensors]
+    write_node(target, formula(*sources, settings=settings) if settings else formula(*sources))
     made.pending.append(ref(target._cell))  # the end of the step works it out
 
 
@@ -47,7 +59,7 @@ def largest(z: Node, axis: int) -> Node:
 
 
 def scaled(x: Node, factor: float) -> Node:
-    """X times a number that belongs to the formula."""
+    """The node times a number that belongs to the formula."""
     return ops.multiply(x, ops.full_like(x, factor))
 
 

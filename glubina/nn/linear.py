@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glubina.graph import Node, ShapeError, ops
+from glubina.graph.ops import Formula
 from glubina.nn import init
 from glubina.nn.architecture import register
 from glubina.nn.checks import floating, positive, same_dtype
@@ -12,7 +13,8 @@ from glubina.nn.parameter import Parameter
 from glubina.tensor import Tensor
 
 
-def _formula(x: Node, weight: Node, bias: Node | None = None) -> Node:
+@Formula
+def _linear(x: Node, weight: Node, bias: Node | None = None) -> Node:
     """One product of all rows with the transposed weight."""
     rows = x if len(x.shape) == 2 else ops.reshape(x, (x.size // x.shape[-1], x.shape[-1]))
     product = ops.matmul(rows, ops.transpose(weight, (1, 0)))
@@ -22,7 +24,7 @@ def _formula(x: Node, weight: Node, bias: Node | None = None) -> Node:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """X Wᵀ + b.
+    """The affine map x Wᵀ + b.
 
     x: (..., in_features); weight: (out_features, in_features); bias: (out_features,); the result
     is (..., out_features). ShapeError where the last axis of x is not in_features.
@@ -30,7 +32,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     same_dtype(x, weight)
     if not x.shape or x.shape[-1] != weight.shape[1]:
         raise ShapeError(f"expected input of shape (..., {weight.shape[1]}), got {x.shape}")
-    return apply(_formula, x, weight) if bias is None else apply(_formula, x, weight, bias)
+    return apply(_linear, x, weight) if bias is None else apply(_linear, x, weight, bias)
 
 
 @register

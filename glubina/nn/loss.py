@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from glubina.graph import DTypeError, Node, ShapeError, ops
+from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import floating
 from glubina.nn.formula import apply, scaled
@@ -49,29 +50,31 @@ def like(outputs: Tensor, targets: Any) -> Tensor:
     return targets if targets.dtype == outputs.dtype else targets.astype(outputs.dtype)
 
 
+@Formula
+def _mse(reduction: str, y: Node, t: Node) -> Node:
+    error = ops.subtract(y, t)
+    return reduced(ops.multiply(error, error), reduction)
+
+
+@Formula
+def _l1(reduction: str, y: Node, t: Node) -> Node:
+    return reduced(ops.absolute(ops.subtract(y, t)), reduction)
+
+
 def mse_loss(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
     """(y − t)², averaged over all elements ("mean"), summed ("sum"), or each ("none").
 
     The shapes are equal: nothing is broadcast, because (N,) against (N, 1) is nearly always a
     mistake.
     """
-    checked_reduction(reduction)
-
-    def formula(y: Node, t: Node) -> Node:
-        error = ops.subtract(y, t)
-        return reduced(ops.multiply(error, error), reduction)
-
-    return apply(formula, outputs, like(outputs, targets))
+    reduction = checked_reduction(reduction)
+    return apply(_mse, outputs, like(outputs, targets), settings=(reduction,))
 
 
 def l1_loss(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
     """|y − t|, averaged over all elements ("mean"), summed ("sum"), or each ("none")."""
-    checked_reduction(reduction)
-
-    def formula(y: Node, t: Node) -> Node:
-        return reduced(ops.absolute(ops.subtract(y, t)), reduction)
-
-    return apply(formula, outputs, like(outputs, targets))
+    reduction = checked_reduction(reduction)
+    return apply(_l1, outputs, like(outputs, targets), settings=(reduction,))
 
 
 class Loss(Module):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from glubina.graph import Node, ShapeError, ops
+from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import extents, floating, positive, same_dtype
 from glubina.nn.formula import apply, scaled, write
@@ -63,56 +64,65 @@ def batch_norm(
     Otherwise the running ones are used.
     """
     floating(x)
-    axes = tuple(range(len(x.shape) - 1))
     affine = [p for p in (weight, bias) if p is not None]
-    places = (weight is not None, bias is not None)
+    settings = (eps, weight is not None)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm without training needs running_mean and running_var")
-
-        def by_statistics(x: Node, mean: Node, variance: Node, *affine: Node) -> Node:
-            return normalised(x, axes, mean, variance, eps, *_two(affine, places))
-
-        return apply(by_statistics, x, running_mean, running_var, *affine)
+        return apply(_by_statistics, x, running_mean, running_var, *affine, settings=settings)
     if math.prod(x.shape[:-1]) < 2:
         raise ShapeError(f"training needs more than one value per feature, got {x.shape}")
-
-    def by_batch(x: Node, *affine: Node) -> Node:
-        mean, variance = moments(x, axes)
-        return normalised(x, axes, mean, variance, eps, *_two(affine, places))
-
     if running_mean is not None and running_var is not None:
-        _move(x, running_mean, running_var, momentum)
-    return apply(by_batch, x, *affine)
+        varying = isinstance(momentum, Tensor)
+        rate = (momentum,) if isinstance(momentum, Tensor) else ()
+        moved = (None if varying else momentum,)
+        write(running_mean, _moved_mean, running_mean, x, *rate, settings=moved)
+        write(running_var, _moved_variance, running_var, x, *rate, settings=moved)
+    return apply(_by_batch, x, *affine, settings=settings)
 
 
-def _two(given: tuple[Node, ...], places: tuple[bool, bool]) -> list[Node | None]:
-    """Weight and bias from those of them that are there."""
-    left = list(given)
-    return [left.pop(0) if there else None for there in places]
+@Formula
+def _by_batch(eps: float, weighted: bool, x: Node, *affine: Node) -> Node:
+    axes = tuple(range(len(x.shape) - 1))
+    mean, variance = moments(x, axes)
+    return normalised(x, axes, mean, variance, eps, *weight_and_bias(weighted, affine))
 
 
-def _move(x: Tensor, mean: Tensor, variance: Tensor, momentum: float | Tensor) -> None:
-    """Move the running statistics toward the batch's (its variance unbiased)."""
+@Formula
+def _by_statistics(
+    eps: float, weighted: bool, x: Node, mean: Node, variance: Node, *affine: Node
+) -> Node:
+    axes = tuple(range(len(x.shape) - 1))
+    return normalised(x, axes, mean, variance, eps, *weight_and_bias(weighted, affine))
+
+
+def weight_and_bias(weighted: bool, given: tuple[Node, ...]) -> tuple[Node | None, Node | None]:
+    """Both from those of them that are there."""
+    if weighted:
+        return given[0], given[1] if len(given) == 2 else None
+    return None, given[0] if given else None
+
+
+def _moved(momentum: float | None, old: Node, new: Node, *rate: Node) -> Node:
+    step = ops.subtract(new, old)
+    if momentum is not None:
+        return ops.add(old, scaled(step, momentum))
+    share = ops.broadcast(ops.cast(rate[0], old.dtype), old.shape)
+    return ops.add(old, ops.multiply(step, share))
+
+
+@Formula
+def _moved_mean(momentum: float | None, old: Node, x: Node, *rate: Node) -> Node:
+    axes = tuple(range(len(x.shape) - 1))
+    return _moved(momentum, old, moments(x, axes)[0], *rate)
+
+
+@Formula
+def _moved_variance(momentum: float | None, old: Node, x: Node, *rate: Node) -> Node:
     axes = tuple(range(len(x.shape) - 1))
     count = math.prod(x.shape[:-1])
-    rate = [momentum] if isinstance(momentum, Tensor) else []
-
-    def toward(old: Node, new: Node, *rate: Node) -> Node:
-        step = ops.subtract(new, old)
-        if isinstance(momentum, Tensor):
-            share = ops.broadcast(ops.cast(rate[0], old.dtype), old.shape)
-            return ops.add(old, ops.multiply(step, share))
-        return ops.add(old, scaled(step, momentum))
-
-    def new_mean(old: Node, x: Node, *rate: Node) -> Node:
-        return toward(old, moments(x, axes)[0], *rate)
-
-    def new_variance(old: Node, x: Node, *rate: Node) -> Node:
-        return toward(old, scaled(moments(x, axes)[1], count / (count - 1)), *rate)
-
-    write(mean, new_mean, mean, x, *rate)
-    write(variance, new_variance, variance, x, *rate)
+    unbiased = scaled(moments(x, axes)[1], count / (count - 1))
+    return _moved(momentum, old, unbiased, *rate)
 
 
 class _BatchNorm(Module):
@@ -232,16 +242,16 @@ def layer_norm(
         raise ShapeError(f"expected input of shape (..., {wanted}), got {x.shape}")
     axes = tuple(range(len(x.shape) - rank, len(x.shape)))
     affine = [p for p in (weight, bias) if p is not None]
-    places = (weight is not None, bias is not None)
+    return apply(_by_example, x, *affine, settings=(axes, eps, weight is not None))
 
-    def formula(x: Node, *affine: Node) -> Node:
-        mean, variance = moments(x, axes)
-        y = normalised(x, axes, mean, variance, eps, None, None)
-        w, b = _two(affine, places)
-        y = y if w is None else ops.multiply(y, ops.broadcast(w, y.shape))
-        return y if b is None else ops.add(y, ops.broadcast(b, y.shape))
 
-    return apply(formula, x, *affine)
+@Formula
+def _by_example(axes: tuple[int, ...], eps: float, weighted: bool, x: Node, *affine: Node) -> Node:
+    mean, variance = moments(x, axes)
+    y = normalised(x, axes, mean, variance, eps, None, None)
+    weight, bias = weight_and_bias(weighted, affine)
+    y = y if weight is None else ops.multiply(y, ops.broadcast(weight, y.shape))
+    return y if bias is None else ops.add(y, ops.broadcast(bias, y.shape))
 
 
 @register

@@ -6,7 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from glubina.graph import Node, ops
-from glubina.graph.ops import WindowAttributes
+from glubina.graph.ops import Formula, WindowAttributes
 from glubina.nn.architecture import register
 from glubina.nn.checks import extents, images
 from glubina.nn.formula import apply, scaled
@@ -32,17 +32,20 @@ def _largest(x: Tensor, geometry: WindowAttributes) -> Tensor:
 
 def _mean(x: Tensor, geometry: WindowAttributes, count_include_pad: bool) -> Tensor:
     images(x, len(geometry.window))
+    padded = any(sum(p) for p in geometry.padding)
+    return apply(_average, x, settings=(geometry, padded and not count_include_pad))
 
-    def formula(node: Node) -> Node:
-        total = ops.pool_sum(node, geometry)
-        if count_include_pad or not any(sum(p) for p in geometry.padding):
-            return scaled(total, 1 / math.prod(geometry.window))
-        # How many elements count depends on the position alone: one image with one channel.
-        image = (1, *node.shape[1:-1], 1)
-        counts = ops.pool_sum(ops.broadcast(ops.constant(1, node.dtype), image), geometry)
-        return ops.divide(total, ops.broadcast(counts, total.shape))
 
-    return apply(formula, x)
+@Formula
+def _average(geometry: WindowAttributes, count: bool, x: Node) -> Node:
+    """The sum of each window by its number of elements, which `count` says to count."""
+    total = ops.pool_sum(x, geometry)
+    if not count:
+        return scaled(total, 1 / math.prod(geometry.window))
+    # How many elements lie inside depends on the position alone: one image with one channel.
+    image = (1, *x.shape[1:-1], 1)
+    counts = ops.pool_sum(ops.broadcast(ops.constant(1, x.dtype), image), geometry)
+    return ops.divide(total, ops.broadcast(counts, total.shape))
 
 
 def max_pool1d(

@@ -10,6 +10,7 @@ import numpy as np
 
 from glubina.graph import Node, ShapeError
 from glubina.graph.node import Shape
+from glubina.graph.ops import opened
 from glubina.nn.module import Module
 from glubina.tensor import Tensor, no_grad
 
@@ -147,7 +148,7 @@ def _outputs(model: Module, input_shape: Shape, dtype: Any) -> dict[Module, tupl
 def _flops(node: Node, counted: set[Node]) -> int:
     """Additions, multiplications and the like that a value needs beyond what is counted."""
     total = 0
-    stack = [node]
+    stack = opened([node])
     while stack:
         current = stack.pop()
         if current in counted or not current.sources:

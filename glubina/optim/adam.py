@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from glubina.graph import Node, ops
-from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of
+from glubina.graph.node import DType
+from glubina.graph.ops import Formula
+from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor, tensor
 from glubina.tensor.base import consume_value
@@ -56,7 +58,7 @@ class Adam(Optimizer):
     def _update(self, group: Group, settings: Settings, params: list[Tensor]) -> Updates:
         updates: Updates = []
         for step, members in self._by_age(group, params):
-            t = ops.add(consume_value(step), ops.constant(1, step.dtype))
+            t = _next(consume_value(step))
             updates.append((step, t))
             sizes = self._step_sizes(settings, t, step, members[0].dtype, updates)
             for parameter in members:
@@ -85,18 +87,15 @@ class Adam(Optimizer):
         return list(ages.values())
 
     def _step_sizes(
-        self, settings: Settings, t: Node, step: Tensor, dtype: Any, updates: Updates
+        self, settings: Settings, t: Node, step: Tensor, dtype: DType, updates: Updates
     ) -> tuple[Node, Node]:
-        """Lr / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ), worked out in float64.
+        """lr / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ), worked out in float64.
 
         They are outputs of the step, so that they are computed once and not for every element.
         """
-        one = ops.constant(1, DOUBLE)
-        age = ops.cast(t, DOUBLE)
-        first = ops.subtract(one, ops.power(settings.number("beta1", DOUBLE), age))
-        second = ops.subtract(one, ops.power(settings.number("beta2", DOUBLE), age))
-        size = ops.cast(ops.divide(settings.number("lr", DOUBLE), first), dtype)
-        scale = ops.cast(ops.divide(one, ops.sqrt(second)), dtype)
+        lr, beta1, beta2 = (settings.number(n, DOUBLE) for n in ("lr", "beta1", "beta2"))
+        size = _size(lr, beta1, t, settings=(dtype,))
+        scale = _scale(beta2, t, settings=(dtype,))
         kept = self._sizes.get(id(step))
         if kept is None:
             zero = np.zeros((), dtype)
@@ -105,33 +104,73 @@ class Adam(Optimizer):
         return size, scale
 
     def _one(
-        self, group: Group, settings: Settings, parameter: Tensor, sizes: tuple[Node, Node],
+        self,
+        group: Group,
+        settings: Settings,
+        parameter: Tensor,
+        sizes: tuple[Node, Node],
         updates: Updates,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """The update of one parameter and of its moments."""
         w, g = consume_value(parameter), gradient_of(parameter)
-        if group["maximize"]:
-            g = ops.negative(g)
-        if group["weight_decay"]:
-            if self.decoupled:
-                w = ops.multiply(w, settings.spread("kept", w))
-            else:
-                g = ops.add(g, ops.multiply(w, settings.spread("weight_decay", w)))
+        g = slope(group, settings, w, g, decay=not self.decoupled)
         mean, square = self._remembered(parameter, "exp_avg", "exp_avg_sq")
-        old_m, old_v = consume_value(mean), consume_value(square)
-        m = ops.add(old_m, ops.multiply(ops.subtract(g, old_m), settings.spread("1 - beta1", g)))
-        v = ops.add(
-            ops.multiply(old_v, settings.spread("beta2", g)),
-            ops.multiply(ops.multiply(g, g), settings.spread("1 - beta2", g)),
-        )
+        numbers = settings.numbers(w.dtype, "1 - beta1", "beta2", "1 - beta2", "eps")
+        m = _mean(consume_value(mean), g, numbers[0])
+        v = _mean_square(consume_value(square), g, numbers[1], numbers[2])
         updates += [(mean, m), (square, v)]
         if group["amsgrad"]:
             (largest,) = self._remembered(parameter, "max_exp_avg_sq")
             v = ops.maximum(consume_value(largest), v)
             updates.append((largest, v))
-        size, scale = (ops.broadcast(s, w.shape) for s in sizes)
-        root = ops.add(ops.multiply(ops.sqrt(v), scale), settings.spread("eps", g))
-        updates.append((parameter, ops.subtract(w, ops.multiply(ops.divide(m, root), size))))
+        decayed = self.decoupled and group["weight_decay"]
+        kept = [settings.number("kept", w.dtype)] if decayed else []
+        updates.append((parameter, _descend(w, m, v, *sizes, numbers[3], *kept)))
+
+
+@Formula
+def _next(t: Node) -> Node:
+    return ops.add(t, ops.full_like(t, 1))
+
+
+@Formula
+def _size(dtype: DType, lr: Node, beta: Node, t: Node) -> Node:
+    """lr / (1 − βᵗ)."""
+    power = ops.power(beta, ops.cast(t, DOUBLE))
+    return ops.cast(ops.divide(lr, ops.subtract(ops.full_like(power, 1), power)), dtype)
+
+
+@Formula
+def _scale(dtype: DType, beta: Node, t: Node) -> Node:
+    """1 / √(1 − βᵗ)."""
+    power = ops.power(beta, ops.cast(t, DOUBLE))
+    one = ops.full_like(power, 1)
+    return ops.cast(ops.divide(one, ops.sqrt(ops.subtract(one, power))), dtype)
+
+
+@Formula
+def _mean(m: Node, g: Node, share: Node) -> Node:
+    """m + (1 − β) (g − m)."""
+    return ops.add(m, ops.multiply(ops.subtract(g, m), ops.broadcast(share, g.shape)))
+
+
+@Formula
+def _mean_square(v: Node, g: Node, beta: Node, share: Node) -> Node:
+    """β v + (1 − β) g²."""
+    kept = ops.multiply(v, ops.broadcast(beta, v.shape))
+    return ops.add(kept, ops.multiply(ops.multiply(g, g), ops.broadcast(share, g.shape)))
+
+
+@Formula
+def _descend(
+    w: Node, m: Node, v: Node, size: Node, scale: Node, eps: Node, kept: Node | None = None
+) -> Node:
+    """w − size · m / (√v · scale + eps), where first w is multiplied by `kept` if that is given."""
+    if kept is not None:
+        w = ops.multiply(w, ops.broadcast(kept, w.shape))
+    size, scale, eps = (ops.broadcast(number, w.shape) for number in (size, scale, eps))
+    root = ops.add(ops.multiply(ops.sqrt(v), scale), eps)
+    return ops.subtract(w, ops.multiply(ops.divide(m, root), size))
 
 
 class AdamW(Adam):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from glubina.graph import Node
+from glubina.graph import Node, ops
+from glubina.graph.ops import Formula
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor, tensor
 from glubina.tensor.autograd import recent_losses
@@ -187,6 +188,22 @@ def gradient_of(parameter: Tensor) -> Node:
     """The value of a parameter's gradient."""
     assert parameter.grad is not None
     return consume_value(parameter.grad)
+
+
+def slope(group: Group, settings: Settings, w: Node, g: Node, decay: bool) -> Node:
+    """The gradient to go down along: its sign turned to maximise, the weight decay added."""
+    if decay and group["weight_decay"]:
+        share = settings.number("weight_decay", w.dtype)
+        return _slope(g, w, share, settings=(group["maximize"],))
+    return _slope(g, settings=(True,)) if group["maximize"] else g
+
+
+@Formula
+def _slope(maximize: bool, g: Node, w: Node | None = None, share: Node | None = None) -> Node:
+    g = ops.negative(g) if maximize else g
+    if w is None or share is None:
+        return g
+    return ops.add(g, ops.multiply(w, ops.broadcast(share, w.shape)))
 
 
 def finish(updates: Updates, with_gradient: Sequence[Tensor]) -> None:

@@ -65,7 +65,7 @@ class StepLR(Schedule):
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int, group: int) -> float:
-        """Base · gamma^⌊epoch / step_size⌋."""
+        """See the class."""
         return float(base * self.gamma ** (epoch // self.step_size))
 
 
@@ -77,7 +77,7 @@ class MultiStepLR(Schedule):
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int, group: int) -> float:
-        """Base · gamma^(milestones passed)."""
+        """See the class."""
         return float(base * self.gamma ** sum(m <= epoch for m in self.milestones))
 
 
@@ -89,7 +89,7 @@ class ExponentialLR(Schedule):
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int, group: int) -> float:
-        """Base · gamma^epoch."""
+        """See the class."""
         return float(base * self.gamma**epoch)
 
 
@@ -106,7 +106,7 @@ class CosineAnnealingLR(Schedule):
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int, group: int) -> float:
-        """eta_min + (base − eta_min) · (1 + cos(π · epoch / T_max)) / 2."""
+        """See the class."""
         wave = (1 + math.cos(math.pi * epoch / self.T_max)) / 2
         return self.eta_min + (base - self.eta_min) * wave
 
@@ -126,5 +126,5 @@ class LambdaLR(Schedule):
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int, group: int) -> float:
-        """Base · factor(epoch)."""
+        """See the class."""
         return float(base * self.lr_lambdas[group](epoch))

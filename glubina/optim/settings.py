@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from glubina.graph import Node, ops
+from glubina.graph import Node
 from glubina.graph.node import DType
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import Tensor, tensor
@@ -45,9 +45,9 @@ class Settings:
             self._renew(key, value)
         return consume_value(before[1])
 
-    def spread(self, name: str, like: Node) -> Node:
-        """The number in the dtype of a node, at each of its elements."""
-        return ops.broadcast(self.number(name, like.dtype), like.shape)
+    def numbers(self, dtype: DType, *names: str) -> list[Node]:
+        """Several numbers as rank-0 nodes."""
+        return [self.number(name, dtype) for name in names]
 
     def refresh(self) -> None:
         """Take over numbers that have been changed (before a recorded step runs again)."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from glubina.graph import Node, ops
-from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of
+from glubina.graph.ops import Formula
+from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor
 from glubina.tensor.base import consume_value
@@ -50,15 +51,10 @@ class SGD(Optimizer):
         updates: Updates = []
         for parameter in params:
             w, g = consume_value(parameter), gradient_of(parameter)
-            if group["maximize"]:
-                g = ops.negative(g)
-            if group["weight_decay"]:
-                decay = settings.spread("weight_decay", w)
-                g = ops.add(g, ops.multiply(w, decay))
+            g = slope(group, settings, w, g, decay=True)
             if group["momentum"]:
                 g = self._with_momentum(group, settings, parameter, g, updates)
-            step = ops.multiply(g, settings.spread("lr", w))
-            updates.append((parameter, ops.subtract(w, step)))
+            updates.append((parameter, _descend(w, g, settings.number("lr", w.dtype))))
         return updates
 
     def _with_momentum(
@@ -67,13 +63,27 @@ class SGD(Optimizer):
         """The direction of the step; the new velocity is added to the updates."""
         first = "momentum_buffer" not in self.state.get(parameter, {})
         (velocity,) = self._remembered(parameter, "momentum_buffer")
-        momentum = settings.spread("momentum", g)
+        momentum = settings.number("momentum", g.dtype)
         fresh = g
         if group["dampening"]:
             # The first velocity is the gradient itself, as in PyTorch: that is a number, not
             # another program.
-            share = settings.spread("undamped" if first else "damped", g)
-            fresh = ops.multiply(g, share)
-        v = ops.add(ops.multiply(consume_value(velocity), momentum), fresh)
+            fresh = _times(g, settings.number("undamped" if first else "damped", g.dtype))
+        v = _carried(consume_value(velocity), momentum, fresh)
         updates.append((velocity, v))
-        return ops.add(g, ops.multiply(v, momentum)) if group["nesterov"] else v
+        return _carried(v, momentum, g) if group["nesterov"] else v
+
+
+@Formula
+def _descend(w: Node, g: Node, rate: Node) -> Node:
+    return ops.subtract(w, ops.multiply(g, ops.broadcast(rate, g.shape)))
+
+
+@Formula
+def _carried(v: Node, momentum: Node, g: Node) -> Node:
+    return ops.add(ops.multiply(v, ops.broadcast(momentum, v.shape)), g)
+
+
+@Formula
+def _times(g: Node, share: Node) -> Node:
+    return ops.multiply(g, ops.broadcast(share, g.shape))
