@@ -29,12 +29,29 @@ def simplify(outputs: Sequence[Node]) -> list[Node]:
 
 
 def _apply(node: Node) -> Node:
+    if any(not s.size for s in node.sources):
+        return _of_nothing(node)
     rule = _RULES.get(node.op.name)
     if rule is not None:
         changed = rule(node)
         if changed is not node:
             return changed
     return _fold(node)
+
+
+def _of_nothing(node: Node) -> Node:
+    """What is computed from an empty array is empty or constant: no kernel meets one."""
+    if not node.size or node.op.name in _ZERO_OF_NOTHING:
+        return ops.full_like(node, 0)
+    if node.op.name == "prod":
+        return ops.full_like(node, 1)
+    if node.op.name == "concat":
+        parts = [s for s in node.sources if s.size]
+        return ops.concat(parts, node.attributes.axis)
+    return node
+
+
+_ZERO_OF_NOTHING = ("sum", "matmul", "conv", "conv_filter", "scatter_add", "pad")
 
 
 def _fold(node: Node) -> Node:
@@ -74,6 +91,34 @@ def _multiply(node: Node) -> Node:
 
 def _negated(x: Node) -> Node:
     return ops.negative(x) if x.dtype.kind in "fi" else ops.multiply(x, ops.full_like(x, -1))
+
+
+def _power(node: Node) -> Node:
+    x, y = node.sources
+    if scalar_value(y) == 1:
+        return x
+    return ops.full_like(x, 1) if scalar_value(y) == 0 else node
+
+
+def _logical_and(node: Node) -> Node:
+    for x, y in (node.sources, node.sources[::-1]):
+        if scalar_value(x) is not None:
+            return y if scalar_value(x) else x
+    return node
+
+
+def _logical_or(node: Node) -> Node:
+    for x, y in (node.sources, node.sources[::-1]):
+        if scalar_value(x) is not None:
+            return x if scalar_value(x) else y
+    return node
+
+
+def _where(node: Node) -> Node:
+    condition, x, y = node.sources
+    if x is y or scalar_value(condition):
+        return x
+    return y if scalar_value(condition) == 0 else node
 
 
 def _divide(node: Node) -> Node:
@@ -184,6 +229,10 @@ def _elementwise_of_reshape(node: Node) -> Node:
 _RULES: dict[str, Rule] = {
     "multiply": _multiply,
     "divide": _divide,
+    "power": _power,
+    "logical_and": _logical_and,
+    "logical_or": _logical_or,
+    "where": _where,
     "subtract": _subtract,
     "negative": _negative,
     "add": _add,

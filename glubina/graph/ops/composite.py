@@ -28,17 +28,18 @@ class Formula:
 
     def __call__(self, *sources: Node, settings: tuple[Hashable, ...] = ()) -> Node:
         """The node that stands for `function(*settings, *sources)`."""
-        return make(COMPOSITE, sources, CompositeAttributes(self, settings))
+        return make(COMPOSITE, sources, CompositeAttributes(self, settings, repr(settings)))
 
     def __repr__(self) -> str:
         return self.name
 
 
 class CompositeAttributes(NamedTuple):
-    """The formula and what it is given besides nodes."""
+    """The formula and what it is given besides nodes; `text` tells 1 from True, 0.0 from -0.0."""
 
     formula: Formula
     settings: tuple[Hashable, ...]
+    text: str
 
 
 def _infer(sources: tuple[Node, ...], a: CompositeAttributes) -> Typed:
