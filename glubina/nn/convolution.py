@@ -13,6 +13,7 @@ from glubina.nn.formula import apply
 from glubina.nn.module import Module
 from glubina.nn.parameter import Parameter
 from glubina.tensor import Tensor
+from glubina.tensor.trace import outside
 
 Padding = str | int | tuple[int, ...]
 
@@ -188,7 +189,8 @@ class _LazyConvolution(_Convolution):
     def forward(self, x: Tensor) -> Tensor:
         """Become the convolution for inputs like x, and run it."""
         images(x, self.rank)
-        self.materialise(x.shape[-1])
+        with outside():
+            self.materialise(x.shape[-1])
         return _Convolution.forward(self, x)
 
     def materialise(self, in_channels: int) -> None:

@@ -45,7 +45,8 @@ def write(
     """Replace a state tensor's value by what a formula gives, without derivatives."""
     sources = [consume_value(t) for t in tensors]
     write_node(target, formula(*sources, settings=settings) if settings else formula(*sources))
-    made.pending.append(ref(target._cell))  # the end of the step works it out
+    if mode.trace is None:
+        made.pending.append(ref(target._cell))  # the end of the step works it out
 
 
 def spread(reduced: Node, axis: int, shape: tuple[int, ...]) -> Node:

@@ -11,6 +11,7 @@ from glubina.nn.formula import apply
 from glubina.nn.module import Module
 from glubina.nn.parameter import Parameter
 from glubina.tensor import Tensor
+from glubina.tensor.trace import outside
 
 
 @Formula
@@ -79,7 +80,8 @@ class LazyLinear(Linear):
         floating(x)
         if not x.shape:
             raise ShapeError("expected input of shape (..., in_features), got ()")
-        self.materialise(x.shape[-1])
+        with outside():
+            self.materialise(x.shape[-1])
         return Linear.forward(self, x)
 
     def materialise(self, in_features: int) -> None:

@@ -16,6 +16,8 @@ from glubina.nn.parameter import Parameter, put
 from glubina.nn.training import Trainable
 from glubina.tensor import Tensor
 from glubina.tensor.creation import tensor as held
+from glubina.tensor.mode import mode
+from glubina.tensor.trace import guard
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
@@ -43,6 +45,8 @@ class Module(Trainable):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward`; an error about shapes or dtypes names the layer it came from."""
+        if mode.trace is not None:
+            guard(lambda: self.training, ("training", self))  # recorded anew when it changes
         try:
             result = self.forward(*args, **kwargs)
         except GraphError as error:

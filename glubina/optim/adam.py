@@ -57,7 +57,7 @@ class Adam(Optimizer):
 
     def _update(self, group: Group, settings: Settings, params: list[Tensor]) -> Updates:
         updates: Updates = []
-        for step, members in self._by_age(group, params):
+        for step, members in self._by_age(group, params, updates):
             t = _next(consume_value(step))
             updates.append((step, t))
             sizes = self._step_sizes(settings, t, step, members[0].dtype, updates)
@@ -65,7 +65,9 @@ class Adam(Optimizer):
                 self._one(group, settings, parameter, sizes, updates)
         return updates
 
-    def _by_age(self, group: Group, params: list[Tensor]) -> list[tuple[Tensor, list[Tensor]]]:
+    def _by_age(
+        self, group: Group, params: list[Tensor], updates: Updates
+    ) -> list[tuple[Tensor, list[Tensor]]]:
         """The parameters by the count of their steps: those that began together share one."""
         ages: dict[tuple[int, Any], tuple[Tensor, list[Tensor]]] = {}
         fresh: Tensor | None = None
@@ -83,7 +85,8 @@ class Adam(Optimizer):
             if id(parameter) not in chosen and "step" in state:
                 shared = state["step"]
                 if any(step is shared for step, _ in ages.values()):
-                    state["step"] = tensor(shared.numpy())
+                    state["step"] = own = tensor(np.zeros((), np.int64))
+                    updates.append((own, consume_value(shared)))
         return list(ages.values())
 
     def _step_sizes(

@@ -16,6 +16,7 @@ from glubina.tensor.base import consume_value, made
 from glubina.tensor.inplace import write
 from glubina.tensor.mode import mode
 from glubina.tensor.realise import realise
+from glubina.tensor.trace import guard, on_replay
 
 Group = dict[str, Any]
 Updates = list[tuple[Tensor, Node]]
@@ -38,6 +39,7 @@ class Optimizer:
         self.param_groups: list[Group] = []
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self._settings: list[Settings] = []
+        self._loaded = 0
         given = [params] if isinstance(params, Tensor) else list(params)
         if not given:
             raise ValueError(
@@ -81,6 +83,9 @@ class Optimizer:
         anew; its result is returned.
         """
         loss = closure() if closure is not None else None
+        if mode.trace is not None:
+            guard(self._structure, ("structure", self))
+            on_replay(self._refresh, ("numbers", self))
         updates: Updates = []
         with_gradient: list[Tensor] = []
         for group, settings in zip(self.param_groups, self._settings):
@@ -90,6 +95,19 @@ class Optimizer:
                 updates += self._update(group, settings, chosen)
         finish(updates, with_gradient)
         return loss
+
+    def _structure(self) -> Any:
+        """What decides how the step looks, and not only its numbers."""
+        switches = [
+            tuple([bool(value) for name, value in group.items() if name != "params"])
+            for group in self.param_groups
+        ]
+        return self._loaded, switches, [p._requires_grad for p in self._parameters()]
+
+    def _refresh(self) -> None:
+        """Take over changed numbers before a recorded step runs again."""
+        for settings in self._settings:
+            settings.refresh()
 
     # -- what a rule gives ----------------------------------------------------------------------
 
@@ -144,6 +162,7 @@ class Optimizer:
             if saved is not None:
                 state[parameter] = {k: _copied(k, v, parameter, shared) for k, v in saved.items()}
         self.state = state
+        self._loaded += 1  # recorded steps refer to the old state
         for group, saved_group in zip(self.param_groups, groups):
             group.update({k: v for k, v in saved_group.items() if k != "params"})
 

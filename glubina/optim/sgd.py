@@ -11,6 +11,7 @@ from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slop
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor
 from glubina.tensor.base import consume_value
+from glubina.tensor.trace import guard
 
 
 class SGD(Optimizer):
@@ -61,7 +62,9 @@ class SGD(Optimizer):
         self, group: Group, settings: Settings, parameter: Tensor, g: Node, updates: Updates
     ) -> Node:
         """The direction of the step; the new velocity is added to the updates."""
-        first = "momentum_buffer" not in self.state.get(parameter, {})
+        first = not self._has_begun(parameter)
+        if group["dampening"]:
+            guard(lambda: self._has_begun(parameter), ("begun", parameter))
         (velocity,) = self._remembered(parameter, "momentum_buffer")
         momentum = settings.number("momentum", g.dtype)
         fresh = g
@@ -72,6 +75,9 @@ class SGD(Optimizer):
         v = _carried(consume_value(velocity), momentum, fresh)
         updates.append((velocity, v))
         return _carried(v, momentum, g) if group["nesterov"] else v
+
+    def _has_begun(self, parameter: Tensor) -> bool:
+        return "momentum_buffer" in self.state.get(parameter, {})
 
 
 @Formula

@@ -34,11 +34,9 @@ def transcription(weights: list[Any], x: Any, y: Any, steps: int) -> list[float]
 
 
 def test_the_loop_of_a_lecture() -> None:
-    x = gl.tensor(np.random.randn(2, 3).astype("float32"))
+    x = gl.tensor(np.random.default_rng().normal(size=(2, 3)).astype("float32"))
     y = gl.tensor(np.array([0, 2]))
-    net = nn.Sequential(
-        nn.Linear(3, 10), nn.ReLU(), nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 3)
-    )
+    net = nn.Sequential(nn.Linear(3, 10), nn.ReLU(), nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 3))
     opt = optim.SGD(net.parameters(), lr=0.01, weight_decay=0.05)
     loss_fn = nn.CrossEntropyLoss()
     weights = [p.numpy().astype(np.float64) for p in net.parameters()]
