@@ -1,0 +1,170 @@
+"""Convolutions and their filter gradients as native code, against NumPy, in every geometry."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from codegen.native import check, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import conv_geometries
+
+from glubina.codegen.lowering import lower
+from glubina.codegen.target import Target, host
+from glubina.graph import Node, ops
+from glubina.graph.ops.contraction import ConvAttributes, output_extents
+from glubina.schedule.kernel import Kernel
+
+ONE = (1, 1)
+
+
+def geometry(
+    stride: tuple[int, ...] = ONE,
+    padding: tuple[tuple[int, int], ...] = ((0, 0), (0, 0)),
+    dilation: tuple[int, ...] = ONE,
+    spread: tuple[int, ...] = ONE,
+    groups: int = 1,
+) -> ConvAttributes:
+    return ConvAttributes(stride, padding, dilation, spread, groups)
+
+
+def leaf(shape: tuple[int, ...], dtype: str, seed: int) -> tuple[Node, np.ndarray]:
+    value = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    return ops.input(shape, value.dtype), value
+
+
+def forward(
+    x_shape: tuple[int, ...], window: tuple[int, ...], filters: int, a: ConvAttributes,
+    dtype: str = "float32",
+) -> tuple[Kernel, list[np.ndarray]]:  # fmt: skip
+    """relu(x * w + bias) and x * w + bias as one kernel, with its inputs' values."""
+    x, x_value = leaf(x_shape, dtype, 1)
+    w, w_value = leaf((*window, x_shape[-1] // a.groups, filters), dtype, 2)
+    bias, bias_value = leaf((filters,), dtype, 3)
+    anchor = ops.conv(x, w, a)
+    linear = ops.add(anchor, ops.broadcast(bias, anchor.shape))
+    kernel = Kernel("conv", (anchor,), (x, w, bias), (ops.relu(linear), linear), anchor.shape)
+    return kernel, [x_value, w_value, bias_value]
+
+
+def gradient(
+    x_shape: tuple[int, ...], window: tuple[int, ...], filters: int, a: ConvAttributes,
+    dtype: str = "float32",
+) -> tuple[Kernel, list[np.ndarray]]:  # fmt: skip
+    """weights - rate * dw and dw as one kernel, with its inputs' values."""
+    x, x_value = leaf(x_shape, dtype, 1)
+    extents = output_extents(x_shape[1:-1], window, a)
+    g, g_value = leaf((x_shape[0], *extents, filters), dtype, 2)
+    anchor = ops.conv_filter(x, g, a, window)
+    weights, old = leaf(anchor.shape, dtype, 3)
+    rate, rate_value = leaf((), dtype, 4)
+    step = ops.multiply(anchor, ops.broadcast(rate, anchor.shape))
+    outputs = ops.subtract(weights, step), anchor
+    kernel = Kernel("conv_filter", (anchor,), (x, g, weights, rate), outputs, anchor.shape)
+    return kernel, [x_value, g_value, old, rate_value]
+
+
+def verify(made: tuple[Kernel, list[np.ndarray]], terms: int, target: Target | None = None) -> None:
+    kernel, values = made
+    unit = 1e-6 if kernel.inputs[0].dtype == np.float32 else 1e-14
+    check(lower(kernel, target or host()), kernel, values, 20 * unit, 8 * unit * terms**0.5)
+
+
+def both(
+    x_shape: tuple[int, ...], window: tuple[int, ...], filters: int, a: ConvAttributes,
+    dtype: str = "float32", target: Target | None = None,
+) -> None:  # fmt: skip
+    """The convolution and its filter gradient agree with the interpreter."""
+    extents = output_extents(x_shape[1:-1], window, a)
+    taps = int(np.prod(window)) * x_shape[-1] // a.groups
+    verify(forward(x_shape, window, filters, a, dtype), taps, target)
+    pixels = x_shape[0] * int(np.prod(extents))
+    verify(gradient(x_shape, window, filters, a, dtype), pixels, target)
+
+
+SAME = ((1, 1), (1, 1))
+LAYERS = [
+    ((3, 28, 28, 1), (3, 3), 32, geometry()),
+    ((2, 26, 26, 32), (3, 3), 64, geometry()),
+    ((2, 12, 12, 64), (3, 3), 32, geometry(padding=((2, 2), (2, 2)))),
+    ((2, 15, 17, 3), (3, 3), 16, geometry(padding=SAME)),
+    ((2, 14, 14, 16), (3, 3), 32, geometry(stride=(2, 2), padding=SAME)),
+    ((2, 7, 7, 32), (3, 3), 16, geometry(padding=((1, 2), (1, 2)), spread=(2, 2))),
+    ((2, 9, 9, 8), (5, 5), 10, geometry(padding=((2, 2), (2, 2)))),
+    ((1, 20, 20, 3), (7, 7), 64, geometry(stride=(2, 2), padding=((3, 3), (3, 3)))),
+    ((3, 7, 7, 20), (1, 1), 40, geometry()),
+    ((2, 8, 8, 12), (1, 1), 5, geometry(stride=(2, 2))),
+    ((2, 10, 10, 4), (3, 3), 6, geometry(padding=((2, 2), (2, 2)), dilation=(2, 2))),
+    ((2, 9, 8, 40), (3, 3), 40, geometry(padding=SAME, groups=40)),
+    ((2, 9, 8, 33), (3, 3), 33, geometry(stride=(2, 2), padding=SAME, groups=33)),
+    ((2, 6, 6, 12), (3, 3), 24, geometry(padding=SAME, groups=3)),
+    ((2, 5, 5, 4), (3, 3), 8, geometry(padding=SAME, groups=4)),
+    ((2, 1, 9, 6), (1, 3), 7, geometry(padding=((0, 0), (1, 1)))),
+    ((2, 8, 8, 16), (3, 3), 1, geometry(padding=SAME)),
+    ((2, 5, 5, 3), (3, 3), 4, geometry(padding=((-1, 2), (2, -1)))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_layers(layer):
+    both(*layer)
+
+
+@pytest.mark.parametrize("layer", LAYERS[1::3], ids=str)
+def test_layers_in_double_precision(layer):
+    both(*layer, dtype="float64")
+
+
+@pytest.mark.parametrize(("bits", "registers"), [(256, 16), (128, 32), (128, 16)])
+@pytest.mark.parametrize("layer", LAYERS[::4], ids=str)
+def test_narrow_vectors(layer, bits, registers):
+    both(*layer, target=dataclasses.replace(host(), vector_bits=bits, registers=registers))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("rank", [1, 3])
+def test_signals_and_volumes(rank, groups):
+    extents, window = (11, 6, 7)[-rank:], (3, 2, 3)[-rank:]
+    a = geometry((2,) * rank, ((1, 2),) * rank, (1,) * rank, (1,) * rank, groups)
+    both((2, *extents, 4), window, 18, a)
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), rank=st.integers(1, 3), dtype=st.sampled_from(["float32", "float64"]))
+def test_any_geometry(data, rank, dtype):
+    a, spatial, window = data.draw(conv_geometries(rank))
+    images = data.draw(st.integers(1, 4))
+    if data.draw(st.booleans()):
+        channels = filters = a.groups * data.draw(st.integers(1, 7))
+        a = a._replace(groups=channels)
+    else:
+        channels = a.groups * data.draw(st.integers(1, 6))
+        filters = a.groups * data.draw(st.integers(1, 20))
+    both((images, *spatial, channels), window, filters, a, dtype)
+
+
+@pytest.mark.parametrize("make", [forward, gradient])
+@pytest.mark.parametrize("a", [geometry(), geometry(padding=SAME)], ids=["inside", "padded"])
+def test_the_same_code_for_a_smaller_batch(make, a):
+    kernels = [make((n, 12, 12, 8), (3, 3), 16, a)[0] for n in (128, 96)]
+    first, second = (lower(kernel, host()) for kernel in kernels)
+    assert first.key == second.key
+    assert first.stages != second.stages
+
+
+def test_more_threads_than_work():
+    kernel, values = forward((1, 6, 6, 3), (3, 3), 8, geometry(padding=SAME))
+    lowering = lower(kernel, host())
+    one, many = run(lowering, kernel, values, 1), run(lowering, kernel, values, 100)
+    for a, b in zip(one, many, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_padding_reads_nothing_outside_the_image():
+    kernel, values = forward((2, 6, 6, 3), (3, 3), 8, geometry(padding=SAME))
+    values[0][0] = np.nan
+    linear = run(lower(kernel, host()), kernel, values)[1]
+    assert np.isnan(linear[0]).all()
+    assert np.isfinite(linear[1]).all()
