@@ -19,7 +19,8 @@ class Term:
     """A quantity in an index: low <= it <= high, and it is a multiple of `multiple`."""
 
     __slots__ = (
-        "divisor", "high", "inner", "kind", "low", "multiple", "number", "twin", "value", "varies",
+        "divisor", "exact", "high", "inner", "kind", "low", "multiple", "number", "twin", "value",
+        "varies",
     )  # fmt: skip
 
     def __init__(self, kind: str, number: int, low: int, high: int, multiple: int = 1) -> None:
@@ -30,6 +31,7 @@ class Term:
         self.multiple = multiple
         self.inner: Affine = ZERO
         self.divisor = 1
+        self.exact = False  # of a quotient: whether nothing is left over
         self.twin: Affine | None = None  # of a remainder: the quotient of the same index
         self.varies = kind == "lane"  # differs between the lanes of a vector
         self.value: Any = None  # what it is in the code being written
@@ -120,7 +122,7 @@ class Space:
                 const += part.const * factor
                 for term, k in part.terms:
                     total[term] = total.get(term, 0) + k * factor
-                    folds = folds or term.kind == "mod"
+                    folds = folds or term.exact or term.twin is not None
         if folds:
             const = self._fold(total, const)
         terms = [(t, k) for t, k in total.items() if k]
@@ -139,21 +141,30 @@ class Space:
         return a if factor == 1 else self.combine(((a, factor),))
 
     def _fold(self, total: dict[Term, int], const: int) -> int:
-        """Replace k (x % c) + k c (x // c) by k x, as often as it is there."""
+        """Replace k (x % c) + k c (x // c) by k x, and k c (x // c) alone where c divides x."""
         again = True
         while again:
             again = False
-            for term in [t for t, k in total.items() if t.kind == "mod" and k]:
-                twin, k = term.twin, total[term]
-                if twin is None or twin.const or len(twin.terms) != 1 or twin.terms[0][1] != 1:
+            for term, k in list(total.items()):
+                if not k or not (term.exact or term.twin):
                     continue
-                quotient = twin.terms[0][0]
-                if total.get(quotient) != k * term.divisor:
-                    continue
-                del total[term], total[quotient]
-                const += k * term.inner.const
-                for inner, factor in term.inner.terms:
-                    total[inner] = total.get(inner, 0) + k * factor
+                if term.exact:
+                    ((inner, factor),) = term.inner.terms
+                    if k * factor % term.divisor:
+                        continue
+                    del total[term]
+                    total[inner] = total.get(inner, 0) + k * factor // term.divisor
+                else:
+                    assert term.twin is not None
+                    step = k * term.divisor
+                    if any(total.get(t) != step * q for t, q in term.twin.terms):
+                        continue
+                    del total[term]
+                    for t, _ in term.twin.terms:
+                        del total[t]
+                    const += k * term.inner.const - step * term.twin.const
+                    for inner, factor in term.inner.terms:
+                        total[inner] = total.get(inner, 0) + k * factor
                 again = True
                 break
         return const
@@ -255,6 +266,7 @@ class Space:
                 single = inner.terms[0] if len(inner.terms) == 1 and not inner.const else None
                 if single and single[0].multiple * single[1] % c == 0:
                     term.multiple = abs(single[0].multiple * single[1] // c) or 1
+                    term.exact = True
             else:
                 term = self.term("mod", 0, c - 1)
             term.inner, term.divisor, term.varies = inner, c, inner.varies
