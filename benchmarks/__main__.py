@@ -63,6 +63,8 @@ def main() -> int:
         console.print(f"[yellow]{report.TORCH_HINT}")
         systems = tuple(system for system in systems if system != "torch")
     console.print(report.machine(chosen.threads), highlight=False)
+    if warning := report.busy():
+        console.print(f"[yellow]! {warning}", highlight=False)
     written = []
     failed = False
     for name in chosen.workloads or WORKLOADS:

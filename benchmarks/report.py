@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ from rich.table import Table
 from .turns import Result
 from .workloads import Workload
 
-TORCH_HINT = "PyTorch is not installed here; for its columns: pip install torch==2.13.0"
+TORCH_HINT = (
+    "PyTorch is not installed here, so its columns are missing. To have them: "
+    f"{sys.executable} -m pip install torch==2.13.0"
+)
 
 
 def best(results: list[Result], system: str) -> Result | None:
@@ -64,6 +69,14 @@ def machine(threads: int) -> str:
     """The machine and the versions, in one line."""
     versions = ", ".join(f"{name} {installed(name)}" for name in ("numpy", "llvmlite", "torch"))
     return f"{processor()}, {threads} threads; Python {platform.python_version()}, {versions}"
+
+
+def busy() -> str:
+    """A warning if other programs use the machine now; else nothing."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load < 0.5:
+        return ""
+    return f"other work is going on here (load {load:.1f}): these figures will be worse and uneven"
 
 
 def installed(package: str) -> str:

@@ -107,6 +107,8 @@ def main() -> None:
         return
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(report.machine(2), highlight=False)
+    if warning := report.busy():
+        console.print(f"[yellow]! {warning}", highlight=False)
     drawn = Table(title="Seconds in fresh processes, medians", box=box.SIMPLE_HEAD)
     drawn.add_column("")
     for stage in STAGES:
