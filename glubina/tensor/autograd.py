@@ -44,12 +44,7 @@ def leaves_of(node: Node) -> tuple[list[Leaf], set[Node]]:
                     "backward: a part of this graph was already gone through by an earlier "
                     "backward(); call that one with retain_graph=True, or detach() the part"
                 )
-    found.sort(key=_number)
     return found, seen
-
-
-def _number(leaf: Leaf) -> int:
-    return leaf.attributes[0]  # type: ignore[no-any-return]
 
 
 def backward(
@@ -72,8 +67,10 @@ def backward(
             _accumulate(owner, ops.gradient(loss, leaf), create_graph)
     if not (retain_graph or create_graph):
         tensor._done = True
-        for cell in (tensor._cell, *made.alive()):
-            if cell.node in inside and cell.keep:
+        tensor._cell.keep, tensor._cell.freed = False, True
+        for reference in made.pending:
+            cell = reference()
+            if cell is not None and cell.keep and cell.node in inside:
                 cell.keep, cell.freed = False, True
     _losses.append(weakref.ref(tensor._cell))
 

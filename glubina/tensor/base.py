@@ -57,7 +57,8 @@ class _Made:
     def alive(self) -> list[Cell]:
         """The pending cells that someone holds; the others are forgotten."""
         cells = [c for r in self.pending if (c := r()) is not None and c.value() is None]
-        self.pending = [_ref(c) for c in cells]
+        if len(cells) < len(self.pending):
+            self.pending = [_ref(c) for c in cells]
         self.limit = max(4096, 2 * len(cells))
         return cells
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glubina.graph.node import DType, Node, Shape, leaf_number
+from glubina.graph.node import DType, Node, Shape
 from glubina.graph.ops.source import INPUT, InputAttributes
 from glubina.runtime.buffer import Buffer
 
@@ -44,11 +44,15 @@ class Leaf(Node):
     error: Exception | None
 
 
+# A leaf is told from others by being itself; numbering them as `ops.input` does costs time.
+_UNNUMBERED = InputAttributes(-1)
+
+
 def _leaf(shape: Shape, dtype: DType) -> Leaf:
     leaf: Leaf = object.__new__(Leaf)
     leaf.op = INPUT
     leaf.sources = ()
-    leaf.attributes = InputAttributes(leaf_number())
+    leaf.attributes = _UNNUMBERED
     leaf.shape = shape
     leaf.dtype = dtype
     leaf.buffer = leaf.origin = leaf.number = leaf.owner = leaf.before = leaf.error = None

@@ -21,10 +21,10 @@ from glubina.tensor.structure import Key, with_fresh_leaves, without_variables
 
 # A graph with at most so many nodes and elements in all is quicker in the interpreter than a
 # program is made. (Decided by structure alone, so that the same graph always gives the same bits.)
-FEW_NODES = 64
+FEW_NODES = 24
 FEW_ELEMENTS = 2048
 FEW_SCALARS = 4096
-_COST_OF_GRADIENT = 3
+_COST_OF_GRADIENT = 8
 
 
 class Compiled:
@@ -53,7 +53,8 @@ class Compiled:
         self.replaces = [places.get(number, -1) for number in updates]
         self.sizes = [node.size * node.dtype.itemsize for node in outputs]
         self.shapes = [(node.shape, node.dtype) for node in outputs]
-        self.interpreted = backend() == "interpreter" or is_tiny(plain)
+        # what was recorded on purpose runs often enough to deserve a program (those do not merge)
+        self.interpreted = backend() == "interpreter" or (merge and is_tiny(plain))
         if self.interpreted:
             self._steps = _Steps(simplify(expand(graph)), inputs)
             self.takes = [-1] * len(outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,68 +14,43 @@ from glubina.tensor import programs
 from glubina.tensor.base import made
 from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
 from glubina.tensor.mode import mode
-from glubina.tensor.structure import structure
+from glubina.tensor.structure import Key, structure
 
 
-class _Target:
-    """A pending value: the node that gives it, and the cell or leaf that takes it.
-
-    before: the buffer of the value that this one replaces; may be overwritten if nobody else
-        holds it.
-    """
-
-    __slots__ = ("before", "cell", "leaf", "node")
-
-    def __init__(self, cell: Cell | None, leaf: Leaf | None) -> None:
-        self.cell = cell
-        self.leaf = leaf
-        self.node: Node | None
-        self.before: Buffer | None
-        if leaf is not None:
-            self.node, self.before = leaf.origin, leaf.before
-        elif cell is not None:
-            self.node, self.before = cell.node, cell.before
-
-    def release(self) -> None:
-        """Let go of the graph, where derivatives no longer need it."""
-        self.node = self.before = None
-        leaf, cell = self.leaf, self.cell
-        if leaf is not None:
-            leaf.origin = leaf.before = None
-        elif cell is not None:
-            cell.before = None
-            empty = placeholder(cell.node.shape, cell.node.dtype)
-            empty.freed = cell.freed
-            self.leaf = cell.leaf = empty
-            if not cell.keep:
-                cell.node = empty
-
-    def fill(self, buffer: Buffer) -> None:
-        """Take the value."""
-        assert self.leaf is not None
-        self.leaf.buffer = buffer
-
-    def fail(self, error: Exception, old: Buffer | None) -> None:
-        """Keep the old value; without one, raise the error again when the value is asked for."""
-        assert self.leaf is not None
-        if old is not None:
-            self.leaf.buffer = old
-        else:
-            self.leaf.error = error
+# What takes a value: a leaf whose origin is pending, or a cell with a pending node.
+_Target = Leaf | Cell
 
 
-def _target(cell: Cell) -> _Target | None:
-    if cell.value() is not None:
-        return None
-    node = cell.node
-    return _Target(cell, node if type(node) is Leaf else None)
+def _pending(cells: Iterable[Cell]) -> list[_Target]:
+    """The targets of those cells that have no value."""
+    targets: list[_Target] = []
+    for cell in cells:
+        if cell.value() is None:
+            node = cell.node
+            targets.append(node if type(node) is Leaf else cell)
+    return targets
+
+
+def _node(target: _Target) -> Node:
+    if type(target) is Leaf:
+        assert target.origin is not None
+        return target.origin
+    return target.node  # type: ignore[union-attr]
 
 
 def realise(cells: Iterable[Cell]) -> None:
     """Work out the values of cells, all pending ones in one program."""
-    targets = [t for t in map(_target, dict.fromkeys(cells)) if t is not None]
-    if targets:
-        _realise(targets)
+    targets = _pending(dict.fromkeys(cells))
+    if not targets:
+        return
+    if mode.trace is not None:
+        _realise_constants(targets)
+        return
+    others = _pending(made.alive())
+    asked = set(map(id, targets))
+    # updates of state have to run some time: now, together with what they share work with
+    targets += [t for t in others if t.before is not None and id(t) not in asked]
+    _realise(targets, others)
 
 
 def realise_pending() -> None:
@@ -83,59 +58,64 @@ def realise_pending() -> None:
     realise(made.alive())
 
 
-def _realise(targets: list[_Target]) -> None:
-    nodes: list[Node] = [t.node for t in targets if t.node is not None]
+def _realise_constants(targets: list[_Target]) -> None:
+    """While a function is recorded only what depends on nothing can be worked out."""
+    assert mode.trace is not None
+    if structure([_node(t) for t in targets]).leaves:
+        mode.trace.refuse()
+    _realise(targets, [])
+
+
+def _realise(targets: list[_Target], others: Sequence[_Target]) -> None:
+    nodes = [_node(t) for t in targets]
     found = structure(nodes)
-    if mode.trace is not None:
-        if found.leaves:
-            mode.trace.refuse()
-    elif found.pending:
-        _realise([_Target(None, leaf) for leaf in found.pending])
+    if found.pending:
+        _realise([*found.pending], others)
+        targets = [t for t in targets if type(t) is Cell or t.origin is not None]  # type: ignore[union-attr]
+        nodes = [_node(t) for t in targets]
         found = structure(nodes)
-    targets, key = _with_others(targets, found.key, found.numbers)
-    nodes = [t.node for t in targets if t.node is not None]
-    numbers = {id(leaf.buffer): i for i, leaf in enumerate(found.leaves) if leaf.buffer}
-    updates = [numbers.get(id(t.before), -1) if t.before is not None else -1 for t in targets]
-    compiled = programs.find((*key, tuple(updates)), nodes, found.leaves, updates)
+    key: Key = found.key
+    more = _within(targets, others, found.numbers)
+    if more and _is_welcome(key, numbers := tuple([found.numbers[_node(t)] for t in more])):
+        targets, key = targets + more, (*key, numbers)
+        nodes += [_node(t) for t in more]
+    places = {id(leaf.buffer): i for i, leaf in enumerate(found.leaves)}
+    updates = tuple([-1 if t.before is None else places.get(id(t.before), -1) for t in targets])
+    compiled = programs.find((key, updates), nodes, found.leaves, updates)
     inputs = [programs.buffer_of(found.leaves[i]) for i in compiled.inputs]
-    del found, nodes, numbers  # so that nothing here holds a buffer that may be overwritten
+    del found, nodes  # so that nothing here holds a buffer that may be overwritten
     _run(compiled, targets, inputs)
 
 
-# a base key with more sets of other cells than this is worked out without them
-_MOST_VARIANTS = 4
-_variants: dict[Any, set[Any]] = {}
+def _within(
+    targets: list[_Target], others: Sequence[_Target], numbers: dict[Node, int]
+) -> list[_Target]:
+    """Those of the other pending targets that someone holds whose values come up on the way.
 
-
-def _with_others(
-    targets: list[_Target], key: Any, numbers: dict[Node, int]
-) -> tuple[list[_Target], Any]:
-    """The targets and every other pending cell in their graph that someone holds.
-
-    Their values come at no cost now and would have to be computed again later.
+    They cost nothing now, and would have to be computed again later.
     """
-    if mode.trace is not None or len(numbers) <= 2:
-        return targets, key
-    asked = {id(t.cell) for t in targets}
-    leaves = {id(t.leaf) for t in targets if t.leaf is not None}
-    others = []
-    for cell in made.alive():
-        if id(cell) in asked:
-            continue
-        target = _target(cell)
-        if target is None or target.node not in numbers or id(target.leaf) in leaves:
-            continue
-        if target.node.sources:
-            others.append(target)
-    if not others:
-        return targets, key
-    more = tuple([numbers[t.node] for t in others if t.node is not None])
-    known = _variants.setdefault(key, set())
-    if more not in known:
-        if len(known) >= _MOST_VARIANTS:
-            return targets, key
-        known.add(more)
-    return targets + others, (*key, more)
+    found = []
+    if others:
+        asked = set(map(id, targets))
+        for target in others:
+            node = target.origin if type(target) is Leaf else target.node  # type: ignore[union-attr]
+            if node in numbers and id(target) not in asked and node.sources:
+                found.append(target)
+    return found
+
+
+# with more sets of other targets than this, a structure is worked out without them
+_MOST_SETS = 4
+_sets: dict[Key, set[Key]] = {}
+
+
+def _is_welcome(key: Key, others: Key) -> bool:
+    known = _sets.setdefault(key, set())
+    if others not in known:
+        if len(known) >= _MOST_SETS:
+            return False
+        known.add(others)
+    return True
 
 
 def _held(buffers: list[Buffer]) -> int:
@@ -159,20 +139,38 @@ def _destination(
 
 
 def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffer]) -> None:
-    for target in targets:
-        target.release()
+    leaves = [_released(target) for target in targets]
     outputs = [
-        _destination(inputs, take, nbytes)
-        for take, nbytes in zip(compiled.takes, compiled.sizes, strict=True)
+        Buffer(nbytes) if take < 0 else _destination(inputs, take, nbytes)
+        for take, nbytes in zip(compiled.takes, compiled.sizes)
     ]
     try:
         compiled.run(inputs, outputs)
     except Exception as error:
-        for target, take in zip(targets, compiled.replaces, strict=True):
-            target.fail(error, inputs[take] if take >= 0 else None)
+        # an update keeps the old value; what had none raises the error when it is asked for
+        for leaf, take in zip(leaves, compiled.replaces):
+            if take >= 0:
+                leaf.buffer = inputs[take]
+            else:
+                leaf.error = error
         raise
-    for target, buffer in zip(targets, outputs, strict=True):
-        target.fill(buffer)
+    for leaf, buffer in zip(leaves, outputs):
+        leaf.buffer = buffer
+
+
+def _released(target: _Target) -> Leaf:
+    """The leaf that takes the value; the graph is let go where derivatives no longer need it."""
+    target.before = None
+    if type(target) is Leaf:
+        target.origin = None
+        return target
+    cell: Cell = target  # type: ignore[assignment]
+    node = cell.node
+    leaf = cell.leaf = placeholder(node.shape, node.dtype)
+    if not cell.keep:
+        leaf.freed = cell.freed
+        cell.node = leaf
+    return leaf
 
 
 def settle(cell: Cell, buffer: Buffer, shape: Shape, dtype: DType) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from glubina.graph.node import Node, Primitive, make, new, topological
 from glubina.graph.ops.source import INPUT, InputAttributes
-from glubina.tensor.cell import Leaf, is_pending
+from glubina.tensor.cell import Leaf
 
 Key = tuple[Any, ...]
 
@@ -28,50 +28,45 @@ class Structure(NamedTuple):
 def structure(outputs: Sequence[Node], merge: bool = True) -> Structure:
     """Walk the graph once: equal keys mean equal programs.
 
-    The key lists the nodes, sources first: (operation, attributes, numbers of the sources), for a
-    leaf its shape and dtype and (if leaves with one buffer shall become one input: `merge`) the
-    number of the first leaf with the same buffer.
+    The key lists the nodes, the outputs first: the numbers of the sources, the operation, the
+    attributes; for a leaf its shape and dtype, and (if leaves with one buffer shall become one
+    input: `merge`) the number of the first leaf with the same buffer.
     """
     numbers: dict[Node, int] = {}
-    parts: list[Any] = []
+    order: list[Node] = []
+    for output in outputs:
+        if output not in numbers:
+            numbers[output] = len(order)
+            order.append(output)
+    parts: list[Any] = [numbers[o] for o in outputs]
+    add, find = parts.append, numbers.get
     leaves: list[Leaf] = []
     pending: list[Leaf] = []
     buffers: dict[int, int] = {}
-    count = 0
-    stack: list[Node] = list(outputs)
-    stack.reverse()
-    while stack:
-        node = stack[-1]
-        if node in numbers:
-            stack.pop()
-            continue
+    for node in order:  # grows while it is gone through
         sources = node.sources
         if sources:
-            ready = True
-            for source in reversed(sources):
-                if source not in numbers:
-                    stack.append(source)
-                    ready = False
-            if not ready:
-                continue
-            attributes: Any = node.attributes
-            if node.op is VARIABLE:
-                attributes = None
-            parts.append((node.op, attributes, *[numbers[s] for s in sources]))
+            for source in sources:
+                number = find(source)
+                if number is None:
+                    number = numbers[source] = len(order)
+                    order.append(source)
+                add(number)
+            op = node.op
+            add(op)
+            add(None if op is VARIABLE else node.attributes)
         elif type(node) is Leaf:
-            same = count
-            if node.buffer is not None and merge:
-                same = buffers.setdefault(id(node.buffer), count)
-            if is_pending(node):
+            add(node.shape)
+            add(node.dtype)
+            buffer = node.buffer
+            if buffer is not None:
+                add(buffers.setdefault(id(buffer), len(leaves)) if merge else None)
+            elif node.origin is not None:
                 pending.append(node)
             leaves.append(node)
-            parts.append((node.shape, node.dtype, same))
         else:
-            parts.append((node.op, node.attributes))
-        stack.pop()
-        numbers[node] = count
-        count += 1
-    parts.append(tuple([numbers[o] for o in outputs]))
+            add(node.op)
+            add(node.attributes)
     return Structure(tuple(parts), leaves, pending, numbers)
 
 
