@@ -13,6 +13,7 @@ from glubina.optim.settings import Settings
 from glubina.tensor import Tensor, tensor
 from glubina.tensor.autograd import recent_losses
 from glubina.tensor.base import consume_value, made
+from glubina.tensor.cell import Cell
 from glubina.tensor.inplace import write
 from glubina.tensor.mode import mode
 from glubina.tensor.realise import realise
@@ -225,13 +226,24 @@ def _slope(maximize: bool, g: Node, w: Node | None = None, share: Node | None = 
     return ops.add(g, ops.multiply(w, ops.broadcast(share, w.shape)))
 
 
-def finish(updates: Updates, with_gradient: Sequence[Tensor]) -> None:
-    """Write the new values, and work out everything that the step left pending."""
+def _written(updates: Updates) -> list[Cell]:
+    """Write the new values, and let go of their graphs.
+
+    While something here holds a graph, the memory of the old values cannot be taken over.
+    """
+    cells = []
     for target, node in updates:
         write(target, node)
+        cells.append(target._cell)
+    updates.clear()
+    return cells
+
+
+def finish(updates: Updates, with_gradient: Sequence[Tensor]) -> None:
+    """Write the new values, and work out everything that the step left pending."""
+    cells = _written(updates)
     if mode.trace is not None:
         return
-    cells = [target._cell for target, _ in updates]
     cells += [p.grad._cell for p in with_gradient if p.grad is not None]
     cells += recent_losses()
     # values written in place since the last step, such as the statistics of a normalisation
