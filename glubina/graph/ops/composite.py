@@ -10,25 +10,29 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from glubina.graph.node import Array, Node, Primitive, Typed, make, rebuild, remake, topological
+from glubina.graph.node import Array, Node, Primitive, Typed, new, rebuild, remake, topological
 from glubina.graph.ops.source import input
 
 
 class Formula:
     """A function of settings (hashable) and nodes that gives a node.
 
-    It is known by its name, so a program on disk is found again by another process.
+    It is known by its name, so a program on disk is found again by another process. Its nodes are
+    not shared, as those of primitives are: what they consist of is, once they are opened.
     """
 
-    __slots__ = ("function", "name")
+    __slots__ = ("_plain", "function", "name")
 
     def __init__(self, function: Callable[..., Node]) -> None:
         self.function = function
         self.name = f"{function.__module__}.{function.__qualname__}"
+        self._plain = CompositeAttributes(self, (), "")
 
     def __call__(self, *sources: Node, settings: tuple[Hashable, ...] = ()) -> Node:
         """The node that stands for `function(*settings, *sources)`."""
-        return make(COMPOSITE, sources, CompositeAttributes(self, settings, repr(settings)))
+        a = CompositeAttributes(self, settings, repr(settings)) if settings else self._plain
+        shape, dtype = _typed(a, tuple([(s.shape, s.dtype) for s in sources]))
+        return new(COMPOSITE, sources, a, shape, dtype)
 
     def __repr__(self) -> str:
         return self.name
