@@ -387,6 +387,7 @@ class _Emit:
                 f.loop(f.i64(0), across, f.i64(1)) as block,
             ):
                 q = self._line(line.index)
+                self.taps = self._taps_inside(first, q)
                 wanted = f.mul(block.index, f.i64(plan.pixels))
                 start = f.maximum(
                     f.i64(0), f.minimum(wanted, f.sub(width, f.i64(plan.pixels)))
@@ -401,6 +402,26 @@ class _Emit:
             positions.insert(0, f.binary("urem", rest, count))
             rest = f.binary("udiv", rest, count)
         return [rest, *positions] if self.plan.rank > 1 else []
+
+    def _taps_inside(self, first: Value, q: list[Value]) -> list[tuple[Value, Value]]:
+        """Per axis the taps [low, high) that meet the image; zeros above and below cost nothing.
+
+        Along the last axis all taps run, as the pixels of a block differ there.
+        """
+        f, g = self.f, self.g
+        ranges = [(f.i64(0), axis["taps"]) for axis in g.axes]
+        if not self.plan.padded:
+            return ranges
+        for number, (axis, position) in enumerate(zip(g.axes[:-1], q, strict=True)):
+            row = f.add(position, first) if number == 0 else position
+            at = f.add(f.mul(row, axis["step"]), axis["first_offset"])
+            bounds = []
+            for distance in (f.sub(f.i64(0), at), f.sub(g.spatial[number], at)):
+                raised = f.sub(f.add(distance, axis["offset_step"]), f.i64(1))
+                raised = f.maximum(raised, f.i64(0))
+                bounds.append(f.binary("udiv", raised, axis["offset_step"]))
+            ranges[number] = bounds[0], f.minimum(bounds[1], axis["taps"])
+        return ranges
 
     def _block(
         self, n: Value, first: Value, origin: Value, q: list[Value], start: Value,
@@ -450,7 +471,7 @@ class _Emit:
             return self._innermost(count, x, w, sums, masks, channels)
         x_step = f.mul(a["offset_step"], self.steps[axis])
         w_step = f.mul(a["tap_step"], self._filter_step(axis))
-        with f.loop(f.i64(0), a["taps"], f.i64(1), sums) as tap:
+        with f.loop(*self.taps[axis], f.i64(1), sums) as tap:
             x_here = f.element(x, f.mul(tap.index, x_step), self.kind)
             w_here = f.element(w, f.mul(tap.index, w_step), self.kind)
             if axis < plan.rank - 1:

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from codegen.native import check, run
+from kernel_runs import check, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import conv_geometries
