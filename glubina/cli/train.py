@@ -26,6 +26,7 @@ from glubina.train import (
     History,
     MissingExtraError,
     RunFolder,
+    Scheduled,
     Trainer,
     plot_confusion,
     plot_history,
@@ -67,6 +68,8 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
     )
     typer.echo(_headline(recipe, data, model))
     callbacks: list[Callback] = [CSVLogger(folder.history)]
+    if recipe.schedule is not None:
+        callbacks.append(Scheduled(recipe.schedule))
     if options.patience is not None:
         callbacks.append(EarlyStopping(patience=options.patience))
     started = datetime.now(UTC)

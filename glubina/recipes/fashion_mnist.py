@@ -51,4 +51,5 @@ RECIPE = Recipe(
     learning_rate=1e-3,
     batch_size=128,
     epochs=5,
+    schedule=optim.CosineAnnealingLR,
 )

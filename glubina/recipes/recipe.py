@@ -37,7 +37,9 @@ class Recipe:
 
     name: as the command line knows it. description: a line for people. data: the parts by a
     seed. preprocessing: its steps, not yet fitted. model: a new network. loss: a new loss.
-    optimizer: made from the parameters and the learning rate. The rest are the plan's defaults.
+    optimizer: made from the parameters and the learning rate. schedule: how the learning rate
+    changes, made from the optimizer and the number of epochs; None keeps it. The rest are the
+    plan's defaults.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Recipe:
     batch_size: int
     epochs: int
     metrics: tuple[str, ...] = ("accuracy",)
+    schedule: Callable[[Any, int], Any] | None = None
 
 
 def hold_back(x: NDArray[Any], y: NDArray[np.int64], share: float, seed: int) -> tuple[Part, Part]:

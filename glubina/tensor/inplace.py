@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from glubina.graph import ops
 from glubina.graph.errors import ShapeError
 from glubina.graph.node import Node
 from glubina.tensor import elementwise
-from glubina.tensor.base import claim, consume
+from glubina.tensor.base import claim, consume, made
 from glubina.tensor.convert import Operand, as_tensor
 from glubina.tensor.errors import DTypeError, GradientError
 from glubina.tensor.mode import mode
@@ -24,6 +25,8 @@ def write(tensor: Tensor, node: Node, requires_grad: bool = False) -> Tensor:
     if mode.trace is not None:
         mode.trace.wrote(tensor._cell)
     cell = tensor._cell
+    if cell.value() is not None:
+        made.pending.append(weakref.ref(cell))  # its value is to be worked out again
     cell.write(node)
     if requires_grad and cell.owner is None:
         tensor._requires_grad = cell.keep = True

@@ -8,6 +8,7 @@ from glubina.train.callbacks import (
     CSVLogger,
     EarlyStopping,
     FunctionCallback,
+    Scheduled,
     Session,
 )
 from glubina.train.history import History
@@ -24,6 +25,7 @@ __all__ = [
     "EarlyStopping",
     "CSVLogger",
     "Checkpoint",
+    "Scheduled",
     "ProgressBar",
     "Session",
     "plot_history",

@@ -70,6 +70,26 @@ class Callback:
         """Training has ended: as planned, early, or by an error or an interrupt."""
 
 
+class Scheduled(Callback):
+    """Steps a schedule of the learning rate after every epoch.
+
+    make: from the optimizer and the number of epochs to the schedule, as
+    `lambda optimizer, epochs: optim.CosineAnnealingLR(optimizer, epochs)`.
+    """
+
+    def __init__(self, make: Callable[[Any, int], Any]) -> None:
+        self.make = make
+
+    def on_train_begin(self) -> None:
+        """Begin at the schedule's first rate."""
+        self.schedule = self.make(self.session.optimizer, self.session.epochs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Set the next epoch's rate; after the last epoch it stays."""
+        if epoch < self.session.epochs:
+            self.schedule.step()
+
+
 class FunctionCallback(Callback):
     """A plain `function(epoch, logs)`, called at the end of every epoch."""
 

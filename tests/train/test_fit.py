@@ -64,6 +64,17 @@ def test_figures_are_exact_means(batch_size: int) -> None:
     assert found["loss"] == pytest.approx(history["loss"][0], rel=1e-6)
 
 
+def test_validation_over_many_mini_batches() -> None:
+    made = trainer(0.1)
+    x = RANDOM.normal(size=(3000, 4)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int64)
+    for _ in range(2):  # the second time with programs that exist
+        history = made.fit(x, y, batch_size=128, epochs=2, validation_data=(x, y), verbose=0)
+        logits = forward(weights(made), x)
+        assert history["val_loss"][-1] == pytest.approx(loss_of(logits, y).mean(), rel=1e-5)
+        assert history["val_accuracy"][-1] == (logits.argmax(axis=1) == y).mean()
+
+
 def test_the_steps_are_those_of_a_plain_loop() -> None:
     made, plain = trainer(0.1), trainer(0.1)
     made.fit(X, Y, batch_size=16, epochs=2, shuffle=False, verbose=0)
@@ -305,3 +316,16 @@ def test_an_optimizer_made_when_the_sizes_are_known(rule: Any) -> None:
 def _fixed_chance() -> None:
     """Every test begins from the same state of chance."""
     gl.manual_seed(0)
+
+
+def test_validation_in_several_batches_equals_evaluation() -> None:
+    """Sums that are set back to zero between epochs go on from mini-batch to mini-batch."""
+    rng = np.random.default_rng(0)
+    x = rng.random((700, 5)).astype(np.float32)
+    y = rng.integers(0, 3, 700)
+    model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3))
+    model.compile(optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss(), ["accuracy"])
+    history = model.fit(x, y, batch_size=128, epochs=3, validation_data=(x, y), verbose=0)
+    after = model.evaluate(x, y)
+    assert history["val_loss"][-1] == pytest.approx(after["loss"], rel=1e-6)
+    assert history["val_accuracy"][-1] == pytest.approx(after["accuracy"], rel=1e-6)
