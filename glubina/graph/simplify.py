@@ -150,6 +150,8 @@ def _reshape(node: Node) -> Node:
     inner = node.sources[0]
     if inner.op.name == "reshape":
         return ops.reshape(inner.sources[0], node.shape)
+    if inner.op.name == "constant":
+        return ops.broadcast(inner, node.shape)
     if inner.op.name == "broadcast" and inner.sources[0].shape == ():
         return ops.broadcast(inner.sources[0], node.shape)
     return node
@@ -176,8 +178,8 @@ def _broadcast(node: Node) -> Node:
     inner = node.sources[0]
     if inner.op.name == "broadcast":
         return ops.broadcast(inner.sources[0], node.shape)
-    if inner.op.name == "reshape" and inner.size == 1:
-        return ops.broadcast(ops.reshape(inner.sources[0], ()), node.shape)
+    if inner.size == node.size and inner.op.name != "constant":
+        return ops.reshape(inner, node.shape)
     if inner.size == 1 and inner.shape != ():
         return ops.broadcast(ops.reshape(inner, ()), node.shape)
     return node

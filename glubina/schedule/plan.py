@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from glubina.graph.node import Node, new, topological
@@ -29,7 +29,8 @@ class Schedule:
 def schedule(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int]) -> Schedule:
     """Fuse and order what computes the outputs.
 
-    `donated[i]` is the number of the input whose memory output i may take, or -1.
+    `donated[i]` is the number of the input whose memory output i takes, or -1. It is refused (and
+    is -1 in the schedule) where sizes or dtypes differ or another output has taken the input.
     """
     results = _own_results(outputs)
     wish: dict[Node, Node] = {}
@@ -37,7 +38,10 @@ def schedule(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[
         if number >= 0 and _same_memory(result, inputs[number]):
             wish[result] = inputs[number]
     kernels, kept = settle(fuse(results), wish)
+    copies = _late_copies(wish, kept)
+    kernels += [_copy_kernel(result, copy) for result, copy in copies.items()]
     kernels = [kernel for kernel in kernels if any(output.size for output in kernel.outputs)]
+    results = tuple([copies.get(result, result) for result in results])
     numbers = {node: i for i, node in enumerate(inputs)}
     taken = tuple(numbers[kept[r]] if r in kept else -1 for r in results)
     return Schedule(tuple(inputs), tuple(kernels), results, taken)
@@ -52,6 +56,25 @@ def _own_results(outputs: Sequence[Node]) -> tuple[Node, ...]:
             node = new(DETACH, (node,), (), node.shape, node.dtype)
         results.append(node)
     return tuple(results)
+
+
+def _late_copies(wish: Mapping[Node, Node], kept: dict[Node, Node]) -> dict[Node, Node]:
+    """Copies, at the end, of results that could not be written over their inputs directly.
+
+    So what is updated is always updated in place, and a step can be repeated on the same memory.
+    """
+    copies: dict[Node, Node] = {}
+    used = set(kept.values())
+    for result, taken in wish.items():
+        if result not in kept and taken not in used:
+            copies[result] = new(DETACH, (result,), (), result.shape, result.dtype)
+            kept[copies[result]] = taken
+            used.add(taken)
+    return copies
+
+
+def _copy_kernel(result: Node, copy: Node) -> Kernel:
+    return Kernel("map", (), (result,), (copy,), copy.shape)
 
 
 def _same_memory(result: Node, taken: Node) -> bool:

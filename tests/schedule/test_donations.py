@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pytest
 from emulator import emulate
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,22 +54,35 @@ def test_the_old_value_can_be_an_output_too() -> None:
     assert plan.donated == (0, -1, -1)
 
 
-def test_a_moved_read_forbids_it() -> None:
+def copies(plan: Schedule) -> int:
+    """How many kernels at the end only copy."""
+    return sum([o.op.name for o in k.outputs] == ["detach"] for k in plan.kernels)
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        lambda w: ops.add(w, ops.transpose(w, (1, 0))),
+        lambda w: ops.flip(w, (0,)),
+        lambda w: ops.pad(ops.slice(w, (1, 0), (2, 3), (1, 1)), (1, 0), (0, 0)),
+        lambda w: ops.add(w, ops.broadcast(ops.slice(w, (0, 0), (1, 3), (1, 1)), (3, 3))),
+        lambda w: ops.add(w, ops.matmul(w, ops.exp(w))),
+        lambda w: ops.add(w, ops.restored(ops.sum(w, (1,)), (1,), (3, 3))),
+    ],
+)
+def test_a_moved_read_makes_a_copy(moved: Callable[[Node], Node]) -> None:
+    """Elements that are still to be read must not be overwritten: the result is copied later."""
     w = ops.input((3, 3), F64)
-    turned = ops.add(w, ops.transpose(w, (1, 0)))
-    assert run([turned], [w], [0]).donated == (-1,)
-    assert run([ops.flip(w, (0,))], [w], [0]).donated == (-1,)
-    line = ops.input((3, 1), F64)
-    spread = ops.broadcast(ops.reshape(line, (1, 3)), (3, 3))
-    assert run([ops.multiply(spread, spread)], [line], [-1]).donated == (-1,)
+    plan = run([moved(w)], [w], [0])
+    assert plan.donated == (0,)
+    assert copies(plan) == 1 or len(plan.kernels) > 1
 
 
-def test_a_read_through_a_reduction_or_product_of_the_same_kernel_forbids_it() -> None:
-    w, x = ops.input((3, 3), F64), ops.input((3, 3), F64)
-    assert run([ops.add(w, ops.matmul(w, x))], [w, x], [0]).donated == (-1,)
+def test_a_read_in_a_reduction_of_the_same_kernel_makes_a_copy() -> None:
     v = ops.input((3,), F64)
-    total = ops.add(ops.sum(ops.broadcast(v, (2, 3)), (0,)), v)
-    assert run([total], [v], [0]).donated == (-1,)
+    plan = run([ops.add(ops.sum(ops.broadcast(v, (2, 3)), (0,)), v)], [v], [0])
+    assert plan.donated == (0,)
+    assert copies(plan) == 1
 
 
 def test_the_update_at_the_end_of_a_product_is_in_place() -> None:
@@ -78,13 +94,14 @@ def test_the_update_at_the_end_of_a_product_is_in_place() -> None:
 
 
 def test_a_circle_of_swaps_keeps_what_it_can() -> None:
-    """a, b = b + 1, a + 1 in each other's memory: both cannot be in place in one order."""
+    """Two inputs become each other: one of them must be kept aside for a moment."""
     a, b = ops.input((64,), F64), ops.input((8, 8), F64)
     one = ops.full_like(a, 1)
     flat = ops.reshape(b, (64,))
     turned = ops.reshape(ops.transpose(ops.reshape(a, (8, 8)), (1, 0)), (64,))
     plan = run([ops.add(flat, one), ops.subtract(turned, one)], [a, b], [0, 1])
-    assert sum(d >= 0 for d in plan.donated) <= 1
+    assert plan.donated == (0, 1)
+    assert copies(plan) == 1
 
 
 def test_one_input_is_taken_once() -> None:
@@ -127,7 +144,8 @@ def test_any_wishes(order: list[int], wishes: list[int]) -> None:
         ops.add(inputs[i], ops.swap_last(inputs[j]) if j % 2 else inputs[j])
         for i, j in enumerate(order)
     ]
-    run(outputs, inputs, wishes)
+    plan = run(outputs, inputs, wishes)
+    assert {d for d in plan.donated if d >= 0} == {w for w in wishes if w >= 0}
 
 
 def test_copies_of_inputs_and_of_repeated_outputs() -> None:

@@ -21,6 +21,7 @@ def check_program(program: Program, simplified: bool = True) -> int:
     verify(outputs)
     expected = interpret(outputs, program.bindings)
     plan = schedule(outputs, program.inputs, program.donated)
+    assert plan.donated == tuple(program.donated)
     assert len(labels(plan.kernels)) == len(plan.kernels)
     found = emulate(plan, program.bindings)
     for value, want, node in zip(found, expected, program.outputs, strict=True):
