@@ -41,7 +41,7 @@ class Leaf(Node):
     before: Buffer | None
     used: bool
     freed: bool
-    error: Exception | None
+    error: BaseException | None
 
 
 # A leaf is told from others by being itself; numbering them as `ops.input` does costs time.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from glubina.graph.ops.source import INPUT
 from glubina.graph.simplify import simplify
 from glubina.runtime.buffer import Buffer
 from glubina.tensor.cell import Leaf, buffer_of_number
-from glubina.tensor.errors import TraceError
+from glubina.tensor.errors import IndexRangeError, TraceError
 from glubina.tensor.structure import Key, with_fresh_leaves, without_variables
 
 # A graph with at most so many nodes and elements in all is quicker in the interpreter than a
@@ -69,7 +72,12 @@ class Compiled:
         if self.interpreted:
             self._steps.run(inputs, outputs)
         else:
-            self._program.run(inputs, outputs)
+            from glubina.runtime.program import ProgramError
+
+            try:
+                self._program.run(inputs, outputs)
+            except ProgramError as error:
+                raise _translated(error) from error
 
     def run_many(
         self,
@@ -83,12 +91,17 @@ class Compiled:
             for _ in range(steps):
                 self._steps.run(inputs, outputs)
             return steps
-        return self._program.run_many(inputs, outputs, steps, seconds=seconds)
+        from glubina.runtime.program import ProgramError
+
+        try:
+            return self._program.run_many(inputs, outputs, steps, seconds=seconds)
+        except ProgramError as error:
+            raise _translated(error) from error
 
 
 _compiled: dict[Key, Compiled] = {}
-_MANY = 64
-_warn_at = [_MANY]
+_places: Counter[tuple[str, int]] = Counter()
+_MANY = 32
 
 
 def find(
@@ -102,8 +115,8 @@ def find(
     compiled = _compiled.get(key)
     if compiled is None:
         compiled = _compiled[key] = Compiled(outputs, leaves, updates, merge)
-        if not compiled.interpreted and programs_compiled() >= _warn_at[0]:
-            _warn()
+        if not compiled.interpreted:
+            _count_place()
     return compiled
 
 
@@ -117,15 +130,22 @@ def structures_seen() -> int:
     return len(_compiled)
 
 
-def _warn() -> None:
-    count = programs_compiled()
-    _warn_at[0] = 2 * count
-    warnings.warn(
-        f"{count} different computations have been compiled. If a loop runs slowly, something in "
-        "it changes from step to step: shapes, or Python values that decide what is computed",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+def _count_place() -> None:
+    """Warn when one line of the user's code keeps making new programs."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("glubina."):
+        frame = frame.f_back
+    if frame is None:
+        return
+    place = frame.f_code.co_filename, frame.f_lineno
+    _places[place] += 1
+    if _places[place] == _MANY:
+        warnings.warn(
+            f"{place[0]}, line {place[1]}, has made {_MANY} different programs: something changes "
+            "from step to step, such as shapes, or Python values that decide what is computed",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def buffer_of(leaf: Leaf) -> Buffer:
@@ -142,6 +162,18 @@ def buffer_of(leaf: Leaf) -> Buffer:
                 "is recorded there is none (and what it keeps outside itself has none afterwards)"
             )
     return buffer
+
+
+def _translated(error: Any) -> Exception:
+    """What a kernel raised as the error that the interpreter gives."""
+    from glubina.codegen.frame import INDEX_OUT_OF_RANGE
+
+    if error.code == INDEX_OUT_OF_RANGE:
+        return IndexRangeError(
+            f"index {error.index} is out of range for an axis of {error.value} elements "
+            f"(in the kernel {error.label})"
+        )
+    return error  # type: ignore[no-any-return]
 
 
 def backend() -> str:

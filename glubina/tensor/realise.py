@@ -16,7 +16,6 @@ from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
 from glubina.tensor.mode import mode
 from glubina.tensor.structure import Key, structure
 
-
 # What takes a value: a leaf whose origin is pending, or a cell with a pending node.
 _Target = Leaf | Cell
 
@@ -146,7 +145,7 @@ def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffe
     ]
     try:
         compiled.run(inputs, outputs)
-    except Exception as error:
+    except BaseException as error:
         # an update keeps the old value; what had none raises the error when it is asked for
         for leaf, take in zip(leaves, compiled.replaces):
             if take >= 0:

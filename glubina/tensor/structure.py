@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from glubina.graph.autodiff import expand
 from glubina.graph.node import Node, Primitive, make, new, topological
 from glubina.graph.ops.source import INPUT, InputAttributes
 from glubina.tensor.cell import Leaf
@@ -90,10 +91,14 @@ def variable(x: Node) -> Node:
 
 
 def without_variables(outputs: Sequence[Node]) -> list[Node]:
-    """The outputs with each variable replaced by what it stands for."""
-    order = topological(outputs)
-    if not any(node.op is VARIABLE for node in order):
+    """The outputs with each variable replaced by what it stands for.
+
+    Where there are any, derivatives are worked out first, because they are taken by them.
+    """
+    if not any(node.op is VARIABLE for node in topological(outputs)):
         return list(outputs)
+    outputs = expand(outputs)
+    order = topological(outputs)
     table: dict[Node, Node] = {}
     for node in order:
         sources = tuple([table[s] for s in node.sources])

@@ -156,7 +156,16 @@ def test_products() -> None:
     same(gl.tensordot(gl.tensor(C), gl.tensor(A), axes), np.tensordot(C, A, axes), 1e-5)
 
 
-EINSUMS = ["ij,kj->ik", "ij,ij->", "ij->ji", "ij->j", "ij,kj", "ij,j->i", "ij,ij->ij", "ij,kl->ilkj"]
+EINSUMS = [
+    "ij,kj->ik",
+    "ij,ij->",
+    "ij->ji",
+    "ij->j",
+    "ij,kj",
+    "ij,j->i",
+    "ij,ij->ij",
+    "ij,kl->ilkj",
+]
 
 
 @pytest.mark.parametrize("rule", EINSUMS)
