@@ -12,6 +12,7 @@ from glubina.codegen.emitter import Function, module
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Lowering, Stage
+from glubina.codegen.matmul_plan import Factor, MatmulShape, plan_matmul, workspaces
 from glubina.codegen.operands import Operands
 from glubina.codegen.target import Target
 from glubina.graph.ops.movement import pad
@@ -57,45 +58,24 @@ def _lowering(
 
 def _matmul(form: Structure, target: Target) -> Lowering:
     kernel, anchor = form.kernel, form.kernel.anchors[0]
-    operands = Operands(form, target, 2)
-    a, a_offset, (a_batch, sam, sak) = operands.strided(anchor.sources[0])
-    b, b_offset, (b_batch, sbk, sbn) = operands.strided(anchor.sources[1])
-    batch, m, n = prod(anchor.shape[:-2]), anchor.shape[-2], anchor.shape[-1]
+    operands = Operands(form, target, matmul.WORKSPACES)
+    a, b = (Factor(*operands.strided(source)) for source in anchor.sources)
     k = anchor.sources[0].shape[-1]
-    shape = matmul.MatmulShape((batch,), m, k, n, (sam, sak), (sbk, sbn))
-    plan = matmul.plan_matmul(shape, anchor.dtype, target)
-    across = sbn != 1 and sbk == 1
-    key = _key(form, "matmul", plan, across, operands.compiled, a, b)
+    shape = MatmulShape(prod(anchor.shape[:-2]), anchor.shape[-2], k, anchor.shape[-1], a, b)
+    if shape.n == 1:
+        shape = shape.turned()
+    plan = plan_matmul(shape, anchor.dtype, target)
+    key = _key(form, "matmul", plan, operands.compiled)
     own = len(kernel.inputs) + len(kernel.outputs)
-    everything = tuple(range(own))
-    scalars = form.arguments()
-    flops = 2 * batch * m * n * k
-    if plan.small:
-        numbers = (batch, m, k, n, a_batch, sam, sak, b_batch, sbk, sbn, a_offset, b_offset)
-        stage = Stage(f"small_{key}", (*everything, a, b), (*numbers, *scalars))
-        finish = _finish(form, plan.lanes, len(numbers), (batch, m, n))
-        # The workspaces that a product with packing would have stay unused.
-        return _lowering(
-            key, operands, (stage,), (64, 64) if operands.stages else (),
-            lambda: [matmul.emit_small(f"small_{key}", plan, finish, own + 2)], flops,
-        )  # fmt: skip
-    columns = plan.vectors * plan.lanes
-    rows = matmul.panel_rows(plan)
-    stages = (
-        Stage(f"left_{key}", (a, -1), (batch, m, k, sam, sak, a_batch, a_offset)),
-        Stage(f"right_{key}", (b, -2), (batch, n, k, sbn, sbk, b_batch, b_offset)),
-        Stage(f"matmul_{key}", (*everything, -1, -2), (batch, m, k, n, *scalars)),
+    finish = _finish(form, plan.lanes, matmul.NUMBERS, (shape.batch, shape.m, shape.n))
+    return _lowering(
+        key,
+        operands,
+        matmul.stages(plan, shape, key, own, form.arguments()),
+        workspaces(plan, shape),
+        lambda: matmul.functions(plan, key, own, finish),
+        2 * shape.batch * shape.m * shape.n * k,
     )
-    finish = _finish(form, plan.lanes, 4, (batch, m, n))
-
-    def write() -> list[Function]:
-        return [
-            matmul.emit_pack(f"left_{key}", plan, plan.a_by_row, plan.rows, rows),
-            matmul.emit_pack(f"right_{key}", plan, across, columns, columns),
-            matmul.emit_product(f"matmul_{key}", plan, finish, own + 2),
-        ]
-
-    return _lowering(key, operands, stages, matmul.workspaces(plan, shape), write, flops)
 
 
 # -- convolution --------------------------------------------------------------------------------

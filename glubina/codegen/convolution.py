@@ -20,8 +20,8 @@ import numpy as np
 
 from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block
 from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
-from glubina.codegen.matmul import Epilogue
 from glubina.codegen.target import Target, llvm_type
 from glubina.graph.ops.contraction import ConvAttributes
 

@@ -1,307 +1,297 @@
-"""The matrix product: panels packed into contiguous memory, then register blocks over them.
+"""The matrix product: panels are packed, then register blocks run over them.
 
     C[b, m, n] = Σ_k A[b, m, k] B[b, k, n]
 
-A is packed into panels of `rows` rows, [panel][k][row], and B into panels of a few vectors of
-columns, [panel][k][column]; both with zeros beyond the edges, so that the innermost loop has no
-special cases, whatever the strides of A and B were. Each output is summed by one thread in the
-order of k, so results do not depend on the number of threads. Products too small to be worth the
-packing are computed in place.
+A block of rows x vectors of C stays in registers while k passes; B's rows are loaded as vectors,
+A's elements are broadcast. A factor that is read often is first packed into panels, contiguous
+memory in the order of reading, whatever its strides were; one that is read once or twice is read
+where it lies. A few rows times a B whose k axis is contiguous are dot products. Each output is
+summed in the order of k (in a number of parts that depends on the shape alone), so results do not
+depend on the number of threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block, transposed
 from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
-from glubina.codegen.target import Target, llvm_type
+from glubina.codegen.lowered import Stage
+from glubina.codegen.matmul_plan import MatmulPlan, MatmulShape, numbers
+from glubina.codegen.packing import Source, count_value, deep_value, pack
+from glubina.codegen.target import llvm_type
 
-SMALL = 1 << 14
-"""Multiplications below which a product is computed without packing."""
+WORKSPACES = 2  # the panels; the partial sums
+NUMBERS = 15  # how many numbers a stage has before the epilogue's
 
-
-class Epilogue(Protocol):
-    """What happens to results: everything after the anchor, and the stores."""
-
-    def prepare(self, f: Function) -> None:
-        """Load what does not change; called in the function's first block."""
-
-    def store(
-        self, f: Function, index: tuple[Value, ...], values: Value, mask: Value | None
-    ) -> None:
-        """Finish and store values at an index whose last component is the first lane's."""
+Finish = Callable[[Frame], Epilogue]
 
 
-@dataclass(frozen=True)
-class MatmulShape:
-    """Extents and strides in elements: A is (batch, m, k), B is (batch, k, n)."""
+def stages(
+    plan: MatmulPlan, shape: MatmulShape, key: str, own: int, scalars: tuple[int, ...]
+) -> tuple[Stage, ...]:
+    """The calls: packing, the product, the sum of its parts, as far as there are any.
 
-    batch: tuple[int, ...]
-    m: int
-    k: int
-    n: int
-    a_strides: tuple[int, int]
-    b_strides: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class MatmulPlan:
-    """What is compiled in: the block, and which of the strides are 1."""
-
-    dtype: str
-    small: bool
-    rows: int
-    vectors: int
-    a_by_row: bool
-    b_by_row: bool
-    lanes: int
-
-
-def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPlan:
-    """Choose the register block: the rows that leave least undone at the edge."""
-    lanes = target.lanes(dtype)
-    small = shape.m * shape.k * shape.n <= SMALL
-    vectors = 1 if shape.n <= lanes else 2
-    most = (target.registers - 4) // vectors if target.registers == 32 else 12 // vectors
-    most = min(most, 14)
-    tiles = max(1, -(-shape.m // most))
-    rows = max(1, -(-shape.m // tiles))
-    if small:
-        rows = min(rows, 4)
-        vectors = 1
-    by_row_a = shape.a_strides[1] == 1 and not (shape.a_strides[0] == 1 and shape.k == 1)
-    return MatmulPlan(
-        dtype.name, small, rows, vectors, by_row_a, shape.b_strides[1] == 1, lanes
-    )
-
-
-def panel_rows(plan: MatmulPlan) -> int:
-    """The rows of a packed panel of A: whole vectors."""
-    return -(-plan.rows // plan.lanes) * plan.lanes
-
-
-def workspaces(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, int]:
-    """The bytes of the packed A and B."""
-    size = np.dtype(plan.dtype).itemsize
-    batch = int(np.prod(shape.batch, dtype=np.int64))
-    deep = -(-shape.k // plan.lanes) * plan.lanes
-    panels_a = -(-shape.m // plan.rows)
-    columns = plan.vectors * plan.lanes
-    panels_b = -(-shape.n // columns)
-    return (
-        batch * panels_a * deep * panel_rows(plan) * size,
-        batch * panels_b * deep * columns * size,
-    )
-
-
-# -- packing ------------------------------------------------------------------------------------
-
-
-def emit_pack(
-    name: str, plan: MatmulPlan, contiguous: bool, rows: int, stride: int
-) -> Function:
-    """Pack a matrix [batch, long, k] into panels [panel][k][stride] of `rows` of its long axis.
-
-    Buffers: source, panels. Numbers: batch, long, k, the strides of long, k and batch, the offset
-    of the first element. `contiguous` tells that k is the axis with stride 1 (blocks are
-    transposed on the way).
+    own: how many inputs and outputs the kernel has; a stage's buffers are these, the two factors
+    and the two workspaces. scalars: the epilogue's numbers.
     """
-    frame = Frame(name, 2)
-    f, dtype = frame.f, np.dtype(plan.dtype)
-    source, panels = frame.buffer(0), frame.buffer(1)
-    batch, long, depth, step_long, step_k, step_batch = (frame.number(i) for i in range(6))
-    source = f.element(source, frame.number(6), llvm_type(dtype))
-    kind, lanes = llvm_type(dtype), plan.lanes
-    deep = f.mul(
-        f.binary("udiv", f.add(depth, f.i64(lanes - 1)), f.i64(lanes)), f.i64(lanes)
-    )
-    count = f.binary("udiv", f.add(long, f.i64(rows - 1)), f.i64(rows))
-    start, stop = frame.share(f.mul(count, batch), 1)
-    with f.loop(start, stop, f.i64(1)) as tile:
-        panel = f.binary("urem", tile.index, count)
-        item = f.binary("udiv", tile.index, count)
-        first = f.mul(panel, f.i64(rows))
-        origin = f.element(source, f.mul(item, step_batch), kind)
-        target_panel = f.element(panels, f.mul(tile.index, f.mul(deep, f.i64(stride))), kind)
-        pack = _pack_transposed if contiguous else _pack_straight
-        pack(f, kind, lanes, stride, origin, target_panel, first, long, depth, step_long, step_k)
-    return frame.finish()
+    buffers = (*range(own), shape.a.buffer, shape.b.buffer, -1, -2)
+    given = (*numbers(plan, shape), *scalars)
+    return tuple(Stage(f"{name}_{key}", buffers, given) for name in _names(plan))
 
 
-def _pack_straight(
-    f: Function, kind: str, lanes: int, stride: int, source: Value, panel: Value,
-    first: Value, long: Value, depth: Value, step_long: Value, step_k: Value,
-) -> None:  # fmt: skip
-    """The long axis has any stride; where it is 1, whole vectors are copied."""
-    type_ = vector(kind, lanes)
-    masks = []
-    for at in range(0, stride, lanes):
-        masks.append(first_lanes(f, f.sub(f.sub(long, first), f.i64(at)), lanes))
-    one = f.compare("eq", step_long, f.i64(1))
-    with f.when(one), f.loop(f.i64(0), depth, f.i64(1)) as k:
-        base = f.element(source, f.add(first, f.mul(k.index, step_k)), kind)
-        for mask, at in zip(masks, range(0, stride, lanes), strict=True):
-            values = f.masked_load(f.element(base, f.i64(at), kind), type_, mask)
-            spot = f.add(f.mul(k.index, f.i64(stride)), f.i64(at))
-            f.store(values, f.element(panel, spot, kind))
-    other = f.emit("i1", f"xor {one}, true")
-    with f.when(other), f.loop(f.i64(0), depth, f.i64(1)) as k:
-        with f.loop(f.i64(0), f.i64(stride), f.i64(1)) as r:
-            row = f.add(first, r.index)
-            row = f.minimum(row, f.sub(long, f.i64(1)))
-            spot = f.add(f.mul(row, step_long), f.mul(k.index, step_k))
-            value = f.load(f.element(source, spot, kind), kind)
-            there = f.add(f.mul(k.index, f.i64(stride)), r.index)
-            f.store(value, f.element(panel, there, kind))
+def functions(plan: MatmulPlan, key: str, own: int, epilogue: Finish) -> list[Function]:
+    """The native functions of the stages; the epilogue's index is (batch, m, n)."""
+    write = {"pack": _pack, "matmul": _matmul, "combine": _combine}
+    return [
+        write[name](_Product(f"{name}_{key}", plan, own), epilogue) for name in _names(plan)
+    ]
 
 
-def _pack_transposed(
-    f: Function, kind: str, lanes: int, stride: int, source: Value, panel: Value,
-    first: Value, long: Value, depth: Value, step_long: Value, step_k: Value,
-) -> None:  # fmt: skip
-    """k has stride 1: square blocks are transposed in registers."""
-    type_ = vector(kind, lanes)
-    last = f.sub(long, f.i64(1))
-    with f.loop(f.i64(0), depth, f.i64(lanes)) as k:
-        mask = first_lanes(f, f.sub(depth, k.index), lanes)
-        with f.loop(f.i64(0), f.i64(stride), f.i64(lanes)) as at:
-            rows = []
-            for r in range(lanes):
-                row = f.minimum(f.add(first, f.add(at.index, f.i64(r))), last)
-                spot = f.add(f.mul(row, step_long), k.index)
-                rows.append(f.masked_load(f.element(source, spot, kind), type_, mask))
-            for i, column in enumerate(transposed(f, rows) if lanes > 1 else rows):
-                place = f.add(f.mul(f.add(k.index, f.i64(i)), f.i64(stride)), at.index)
-                f.store(column, f.element(panel, place, kind))
+def _names(plan: MatmulPlan) -> list[str]:
+    names = ["pack"] if "panels" in (plan.a, plan.b) else []
+    return [*names, "matmul", *(["combine"] if plan.parts else [])]
 
 
-# -- the product --------------------------------------------------------------------------------
+class _Product:
+    """A stage being written: its buffers and numbers, read once."""
+
+    def __init__(self, name: str, plan: MatmulPlan, own: int) -> None:
+        self.plan = plan
+        self.frame = Frame(name, own + 4)
+        self.f = f = self.frame.f
+        self.kind = llvm_type(np.dtype(plan.dtype))
+        self.type = vector(self.kind, plan.lanes)
+        a, b, panels, self.sums = (self.frame.buffer(own + i) for i in range(4))
+        read = [self.frame.number(i) for i in range(NUMBERS)]
+        self.batch, self.m, self.k, self.n, self.parts, self.per = read[:6]
+        self.a, self.a_steps = f.element(a, read[6], self.kind), read[7:10]
+        self.b, self.b_steps = f.element(b, read[10], self.kind), read[11:14]
+        self.a_panels, self.b_panels = panels, f.element(panels, read[14], self.kind)
+        self.down = count_value(f, self.m, plan.rows)
+        self.across = count_value(f, self.n, plan.columns)
+        self.room = deep_value(f, self.k, plan.lanes)
+
+    def at(self, base: Value, *offsets: Value) -> Value:
+        """The address some elements on."""
+        total = offsets[0]
+        for offset in offsets[1:]:
+            total = self.f.add(total, offset)
+        return self.f.element(base, total, self.kind)
+
+    def mask(self, column: Value, v: int) -> Value | None:
+        """Which lanes of the block's vector v exist."""
+        if self.plan.whole:
+            return None
+        f, lanes = self.f, self.plan.lanes
+        return first_lanes(f, f.sub(f.sub(self.n, column), f.i64(v * lanes)), lanes)
 
 
-def emit_product(
-    name: str, plan: MatmulPlan, epilogue: Callable[[Frame], Epilogue], buffers: int
-) -> Function:
-    """The main stage over packed panels.
+def _pack(p: _Product, epilogue: Finish) -> Function:
+    """Every thread packs its share of A's panels and of B's."""
+    plan, (ab, am, ak), (bb, bk, bn) = p.plan, p.a_steps, p.b_steps
+    if plan.a == "panels":
+        left = Source(p.a, p.batch, p.m, p.k, ab, am, ak)
+        pack(p.frame, p.kind, plan.lanes, plan.a_panels, left, p.a_panels)
+    if plan.b == "panels":
+        right = Source(p.b, p.batch, p.n, p.k, bb, bn, bk)
+        pack(p.frame, p.kind, plan.lanes, plan.b_panels, right, p.b_panels)
+    return p.frame.finish()
 
-    Buffers: the epilogue's, of which the last two are the packed A and B. Numbers: batch, m, k, n.
-    """
-    frame = Frame(name, buffers)
-    f, dtype = frame.f, np.dtype(plan.dtype)
-    kind, lanes = llvm_type(dtype), plan.lanes
-    type_, columns = vector(kind, lanes), plan.vectors * plan.lanes
-    scratch = alloca(f, type_, plan.rows * plan.vectors)
-    left, right = frame.buffer(buffers - 2), frame.buffer(buffers - 1)
-    batch, m, depth, n = (frame.number(i) for i in range(4))
-    finish = epilogue(frame)
-    finish.prepare(f)
-    deep = f.mul(
-        f.binary("udiv", f.add(depth, f.i64(lanes - 1)), f.i64(lanes)), f.i64(lanes)
-    )
-    stride = panel_rows(plan)
-    down = f.binary("udiv", f.add(m, f.i64(plan.rows - 1)), f.i64(plan.rows))
-    across = f.binary("udiv", f.add(n, f.i64(columns - 1)), f.i64(columns))
-    start, stop = frame.share(f.mul(batch, f.mul(down, across)), 1)
-    zero = f.const(0, type_)
-    with f.loop(start, stop, f.i64(1)) as tile:
-        i = f.binary("urem", tile.index, down)
-        rest = f.binary("udiv", tile.index, down)
-        j = f.binary("urem", rest, across)
-        b = f.binary("udiv", rest, across)
-        a_panel = f.add(f.mul(b, down), i)
-        b_panel = f.add(f.mul(b, across), j)
-        a = f.element(left, f.mul(a_panel, f.mul(deep, f.i64(stride))), kind)
-        w = f.element(right, f.mul(b_panel, f.mul(deep, f.i64(columns))), kind)
-        lefts = [f.element(a, f.i64(r), kind) for r in range(plan.rows)]
-        rights = [f.element(w, f.i64(v * lanes), kind) for v in range(plan.vectors)]
-        sums = multiply_add_block(
-            f, depth, [zero] * (plan.rows * plan.vectors), lefts, rights,
-            f.i64(stride), f.i64(columns),
-        )  # fmt: skip
+
+def _matmul(p: _Product, epilogue: Finish) -> Function:
+    return _dots(p, epilogue) if p.plan.way == "dots" else _blocks(p, epilogue)
+
+
+# -- register blocks ----------------------------------------------------------------------------
+
+
+def _blocks(p: _Product, epilogue: Finish) -> Function:
+    """Each item is a block of C, or one part of its sum."""
+    f, plan, frame = p.f, p.plan, p.frame
+    size = plan.rows * plan.vectors
+    scratch = None if plan.parts else alloca(f, p.type, size)
+    finish = None if plan.parts else epilogue(frame)
+    if finish:
+        finish.prepare(f)
+    blocks = f.mul(p.batch, f.mul(p.down, p.across))
+    start, stop = frame.share(f.mul(blocks, p.parts), 1)
+    with f.loop(start, stop, f.i64(1)) as item:
+        part, block = f.i64(0), item.index
+        if plan.parts:
+            part, block = f.binary("udiv", block, blocks), f.binary("urem", block, blocks)
+        i, rest = f.binary("urem", block, p.down), f.binary("udiv", block, p.down)
+        j, batch = f.binary("urem", rest, p.across), f.binary("udiv", rest, p.across)
+        row, column = f.mul(i, f.i64(plan.rows)), f.mul(j, f.i64(plan.columns))
+        first = f.mul(part, p.per)
+        depth = f.minimum(p.per, f.sub(p.k, first))
+        lefts, left_step = _lefts(p, batch, i, row, first)
+        rights, right_step, masks = _rights(p, batch, j, column, first)
+        sums = [f.const(0, p.type)] * size
+        if plan.b == "strided":
+            sums = _gathered_block(p, depth, sums, lefts, rights, left_step, right_step, masks)
+        else:
+            sums = multiply_add_block(
+                f, depth, sums, lefts, rights, left_step, right_step, masks
+            )
+        target = scratch or p.at(p.sums, f.mul(item.index, f.i64(size * plan.lanes)))
         for spot, value in enumerate(sums):
-            f.store(value, f.element(scratch, f.i64(spot * lanes), kind))
-        row = f.mul(i, f.i64(plan.rows))
-        column = f.mul(j, f.i64(columns))
-        _finish_rows(f, plan, kind, finish, scratch, b, row, column, m, n)
+            f.store(value, p.at(target, f.i64(spot * plan.lanes)))
+        if finish:
+            _finish_rows(p, finish, target, batch, row, column)
     return frame.finish()
+
+
+def _lefts(
+    p: _Product, batch: Value, i: Value, row: Value, first: Value
+) -> tuple[list[Value], Value]:
+    """The addresses of a block's rows of A, and the step from one k to the next."""
+    f, plan, (step_batch, step_row, step) = p.f, p.plan, p.a_steps
+    if plan.a == "panels":
+        stride = f.i64(plan.a_panels.stride)
+        panel = f.mul(f.add(f.mul(batch, p.down), i), f.mul(p.room, stride))
+        base = p.at(p.a_panels, panel, f.mul(first, stride))
+        return [p.at(base, f.i64(r)) for r in range(plan.rows)], stride
+    if plan.a == "dense":
+        step = f.i64(1)
+    base = p.at(p.a, f.mul(batch, step_batch), f.mul(first, step))
+    last = f.sub(p.m, f.i64(1))
+    lines = [f.minimum(f.add(row, f.i64(r)), last) for r in range(plan.rows)]
+    return [p.at(base, f.mul(line, step_row)) for line in lines], step
+
+
+def _rights(
+    p: _Product, batch: Value, j: Value, column: Value, first: Value
+) -> tuple[list[Value], Value, list[Value] | None]:
+    """The addresses of a block's vectors of B, the step to the next k, the lanes that exist."""
+    f, plan, (step_batch, step, step_column) = p.f, p.plan, p.b_steps
+    if plan.b == "panels":
+        stride = f.i64(plan.columns)
+        panel = f.mul(f.add(f.mul(batch, p.across), j), f.mul(p.room, stride))
+        base = p.at(p.b_panels, panel, f.mul(first, stride))
+        return [p.at(base, f.i64(v * plan.lanes)) for v in range(plan.vectors)], stride, None
+    if plan.b == "dense":
+        step_column = f.i64(1)
+    base = p.at(p.b, f.mul(batch, step_batch), f.mul(first, step))
+    places = [f.add(column, f.i64(v * plan.lanes)) for v in range(plan.vectors)]
+    masks = [p.mask(column, v) for v in range(plan.vectors)]
+    rights = [p.at(base, f.mul(place, step_column)) for place in places]
+    return rights, step, None if plan.whole else [m for m in masks if m is not None]
+
+
+def _gathered_block(
+    p: _Product, depth: Value, sums: Sequence[Value], lefts: Sequence[Value],
+    rights: Sequence[Value], left_step: Value, right_step: Value, masks: Sequence[Value] | None,
+) -> list[Value]:  # fmt: skip
+    """The block where the lanes of a vector of B lie apart."""
+    f, lanes = p.f, p.plan.lanes
+    if lanes == 1:
+        return multiply_add_block(f, depth, sums, lefts, rights, left_step, right_step, None)
+    offsets = f.binary("mul", f.lane_numbers(lanes), f.splat(p.b_steps[2], lanes))
+    every = f.const(True, vector("i1", lanes))
+    with f.loop(f.i64(0), depth, f.i64(1), sums) as loop:
+        here, there = f.mul(loop.index, left_step), f.mul(loop.index, right_step)
+        columns = []
+        for v, base in enumerate(rights):
+            text = f"getelementptr inbounds {p.kind}, {p.at(base, there)}, {offsets}"
+            pointers = f.emit(vector("ptr", lanes), text)
+            columns.append(f.gather(pointers, p.type, masks[v] if masks else every))
+        following = []
+        for r, base in enumerate(lefts):
+            a = f.splat(f.load(p.at(base, here), p.kind), lanes)
+            for v, b in enumerate(columns):
+                following.append(f.fma(a, b, loop.values[r * len(columns) + v]))
+        loop.carry(following)
+    return loop.results
 
 
 def _finish_rows(
-    f: Function, plan: MatmulPlan, kind: str, finish: Epilogue, scratch: Value,
-    b: Value, row: Value, column: Value, m: Value, n: Value,
-) -> None:  # fmt: skip
+    p: _Product, finish: Epilogue, scratch: Value, batch: Value, row: Value, column: Value
+) -> None:
     """Hand the block's rows to the epilogue, one vector at a time."""
-    lanes = plan.lanes
-    rows = f.minimum(f.i64(plan.rows), f.sub(m, row))
+    f, plan = p.f, p.plan
+    rows = f.minimum(f.i64(plan.rows), f.sub(p.m, row))
     with f.loop(f.i64(0), rows, f.i64(1)) as r:
+        base = p.at(scratch, f.mul(r.index, f.i64(plan.columns)))
         for v in range(plan.vectors):
-            at = f.add(column, f.i64(v * lanes))
-            mask = first_lanes(f, f.sub(n, at), lanes)
-            spot = f.add(f.mul(r.index, f.i64(plan.vectors * lanes)), f.i64(v * lanes))
-            values = f.load(f.element(scratch, spot, kind), vector(kind, lanes))
-            finish.store(f, (b, f.add(row, r.index), at), values, mask)
+            values = f.load(p.at(base, f.i64(v * plan.lanes)), p.type)
+            index = batch, f.add(row, r.index), f.add(column, f.i64(v * plan.lanes))
+            finish.store(f, index, values, p.mask(column, v))
 
 
-def emit_small(
-    name: str, plan: MatmulPlan, epilogue: Callable[[Frame], Epilogue], buffers: int
-) -> Function:
-    """One stage without packing, for products so small that packing would cost more.
-
-    Buffers: the epilogue's, of which the last two are A and B. Numbers: batch, m, k, n, the
-    strides of A (batch, m, k) and of B (batch, k, n), the offsets of their first elements.
-    """
-    frame = Frame(name, buffers)
-    f, dtype = frame.f, np.dtype(plan.dtype)
-    kind, lanes = llvm_type(dtype), plan.lanes
-    type_ = vector(kind, lanes)
-    left, right = frame.buffer(buffers - 2), frame.buffer(buffers - 1)
-    batch, m, depth, n = (frame.number(i) for i in range(4))
-    sab, sam, sak, sbb, sbk, sbn = (frame.number(i) for i in range(4, 10))
-    left = f.element(left, frame.number(10), kind)
-    right = f.element(right, frame.number(11), kind)
-    scratch = alloca(f, type_, plan.rows)
+def _combine(p: _Product, epilogue: Finish) -> Function:
+    """Add the parts of every block in order, row by row."""
+    f, plan, frame = p.f, p.plan, p.frame
     finish = epilogue(frame)
     finish.prepare(f)
-    down = f.binary("udiv", f.add(m, f.i64(plan.rows - 1)), f.i64(plan.rows))
-    across = f.binary("udiv", f.add(n, f.i64(lanes - 1)), f.i64(lanes))
-    start, stop = frame.share(f.mul(batch, f.mul(down, across)), 1)
-    zero = f.const(0, type_)
-    with f.loop(start, stop, f.i64(1)) as tile:
-        i = f.binary("urem", tile.index, down)
-        rest = f.binary("udiv", tile.index, down)
-        j = f.binary("urem", rest, across)
-        b = f.binary("udiv", rest, across)
-        row, column = f.mul(i, f.i64(plan.rows)), f.mul(j, f.i64(lanes))
-        mask = first_lanes(f, f.sub(n, column), lanes)
-        lefts = []
-        for r in range(plan.rows):
-            line = f.minimum(f.add(row, f.i64(r)), f.sub(m, f.i64(1)))
-            lefts.append(f.element(left, f.add(f.mul(b, sab), f.mul(line, sam)), kind))
-        origin = f.element(right, f.add(f.mul(b, sbb), f.mul(column, sbn)), kind)
-        with f.loop(f.i64(0), depth, f.i64(1), [zero] * plan.rows) as k:
-            base = f.element(origin, f.mul(k.index, sbk), kind)
-            if plan.b_by_row or lanes == 1:
-                values = f.masked_load(base, type_, mask) if lanes > 1 else f.load(base, kind)
-            else:
-                offsets = f.binary("mul", f.lane_numbers(lanes), f.splat(sbn, lanes))
-                text = f"getelementptr inbounds {kind}, {base}, {offsets}"
-                values = f.gather(f.emit(vector("ptr", lanes), text), type_, mask)
-            here = f.mul(k.index, sak)
-            following = []
-            for p, total in zip(lefts, k.values, strict=True):
-                a = f.splat(f.load(f.element(p, here, kind), kind), lanes)
-                following.append(f.fma(a, values, total))
-            k.carry(following)
-        for spot, value in enumerate(k.results):
-            f.store(value, f.element(scratch, f.i64(spot * lanes), kind))
-        rows = f.minimum(f.i64(plan.rows), f.sub(m, row))
-        with f.loop(f.i64(0), rows, f.i64(1)) as r:
-            value = f.load(f.element(scratch, f.mul(r.index, f.i64(lanes)), kind), type_)
-            finish.store(f, (b, f.add(row, r.index), column), value, mask)
+    size = f.i64(plan.rows * plan.columns)
+    blocks = f.mul(p.batch, f.mul(p.down, p.across))
+    apart = f.mul(blocks, size)
+    start, stop = frame.share(f.mul(f.mul(p.batch, p.across), p.m), 1)
+    with f.loop(start, stop, f.i64(1)) as item:
+        line, rest = f.binary("urem", item.index, p.m), f.binary("udiv", item.index, p.m)
+        j, batch = f.binary("urem", rest, p.across), f.binary("udiv", rest, p.across)
+        i, r = (f.binary(how, line, f.i64(plan.rows)) for how in ("udiv", "urem"))
+        block = f.add(f.mul(rest, p.down), i)
+        base = p.at(p.sums, f.mul(block, size), f.mul(r, f.i64(plan.columns)))
+        column = f.mul(j, f.i64(plan.columns))
+        for v in range(plan.vectors):
+            place = p.at(base, f.i64(v * plan.lanes))
+            with f.loop(f.i64(1), p.parts, f.i64(1), [f.load(place, p.type)]) as part:
+                value = f.load(p.at(place, f.mul(part.index, apart)), p.type)
+                part.carry([f.fadd(part.values[0], value)])
+            index = batch, line, f.add(column, f.i64(v * plan.lanes))
+            finish.store(f, index, part.results[0], p.mask(column, v))
     return frame.finish()
 
+
+# -- dot products -------------------------------------------------------------------------------
+
+
+def _dots(p: _Product, epilogue: Finish) -> Function:
+    """One row of A with as many columns of B as a vector has lanes, all along k."""
+    f, lanes, frame = p.f, p.plan.lanes, p.frame
+    finish = epilogue(frame)
+    finish.prepare(f)
+    across = count_value(f, p.n, lanes)
+    start, stop = frame.share(f.mul(p.batch, across), 1)
+    with f.loop(start, stop, f.i64(1)) as item:
+        batch, j = f.binary("udiv", item.index, across), f.binary("urem", item.index, across)
+        column = f.mul(j, f.i64(lanes))
+        last = f.sub(p.n, f.i64(1))
+        b = p.at(p.b, f.mul(batch, p.b_steps[0]))
+        columns = []
+        for lane in range(lanes):
+            place = f.minimum(f.add(column, f.i64(lane)), last)
+            columns.append(p.at(b, f.mul(place, p.b_steps[2])))
+        with f.loop(f.i64(0), p.m, f.i64(1)) as row:
+            a = p.at(p.a, f.mul(batch, p.a_steps[0]), f.mul(row.index, p.a_steps[1]))
+            sums = _along_k(p, a, columns)
+            turned = transposed(f, sums) if lanes > 1 else sums
+            while len(turned) > 1:
+                half = len(turned) // 2
+                turned = [
+                    f.fadd(x, y) for x, y in zip(turned[:half], turned[half:], strict=True)
+                ]
+            finish.store(f, (batch, row.index, column), turned[0], p.mask(column, 0))
+    return frame.finish()
+
+
+def _along_k(p: _Product, a: Value, columns: Sequence[Value]) -> list[Value]:
+    """Per column the products with the row, k by k in the lanes of a vector."""
+    f, lanes = p.f, p.plan.lanes
+    whole = f.binary("and", p.k, f.i64(-lanes))
+    with f.loop(f.i64(0), whole, f.i64(lanes), [f.const(0, p.type)] * len(columns)) as k:
+        values = f.load(p.at(a, k.index), p.type)
+        loads = [f.load(p.at(column, k.index), p.type) for column in columns]
+        k.carry([f.fma(values, b, s) for b, s in zip(loads, k.values, strict=True)])
+    mask = first_lanes(f, f.sub(p.k, whole), lanes)
+    values = f.masked_load(p.at(a, whole), p.type, mask) if lanes > 1 else None
+    if values is None:
+        return k.results
+    loads = [f.masked_load(p.at(column, whole), p.type, mask) for column in columns]
+    return [f.fma(values, b, s) for b, s in zip(loads, k.results, strict=True)]

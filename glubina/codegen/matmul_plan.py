@@ -1,0 +1,173 @@
+"""Which way a matrix product is computed: its register block, what is packed, how it is split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from glubina.codegen.packing import Panels
+from glubina.codegen.target import Target
+
+SMALL = 1 << 14
+"""Multiplications below which nothing is packed."""
+
+DEEP = 2048
+"""The k from which a product of few blocks is summed in parts, to occupy more threads."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A factor as strided memory: a buffer, its first element, its strides in elements.
+
+    strides: of the batch, of rows and of columns; along an extent of 1 they mean nothing.
+    """
+
+    buffer: int
+    offset: int
+    strides: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class MatmulShape:
+    """Extents and factors: A is [batch, m, k], B is [batch, k, n]."""
+
+    batch: int
+    m: int
+    k: int
+    n: int
+    a: Factor
+    b: Factor
+
+    def turned(self) -> MatmulShape:
+        """Cᵀ = Bᵀ Aᵀ, which for a single column lies in memory just as C does."""
+        a, b = (
+            replace(x, strides=(x.strides[0], x.strides[2], x.strides[1])) for x in (self.b, self.a)
+        )
+        return MatmulShape(self.batch, self.n, self.k, self.m, a, b)
+
+
+@dataclass(frozen=True)
+class MatmulPlan:
+    """What is compiled in.
+
+    way: "blocks" of rows x vectors, or "dots": dot products of rows with columns.
+    a, b: how a factor is read: from "panels", or in place, where a's k axis or b's n axis is
+        contiguous ("dense") or not ("strided").
+    a_panels, b_panels: how it is packed.
+    parts: whether k is split into parts.
+    whole: whether n is made of whole blocks, so that nothing is masked.
+    """
+
+    dtype: str
+    lanes: int
+    way: str
+    rows: int
+    vectors: int
+    a: str
+    b: str
+    a_panels: Panels
+    b_panels: Panels
+    parts: bool
+    whole: bool
+
+    @property
+    def columns(self) -> int:
+        """The columns of a block."""
+        return self.vectors * self.lanes
+
+
+def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPlan:
+    """Choose the way, the register block, and what is packed."""
+    lanes = target.lanes(dtype)
+    m, k, n = shape.m, shape.k, shape.n
+    dense_a = shape.a.strides[2] == 1 or k == 1
+    dense_b = shape.b.strides[2] == 1 or n == 1
+    deep_b = shape.b.strides[1] == 1 or k == 1
+    small = m * k * n <= SMALL
+    rows, vectors = _block(m, n, lanes, target.registers)
+    if not dense_b and (small or m <= 4) and dense_a and deep_b and k >= 4 * lanes:
+        way, a, b = "dots", "dense", "dense"
+    else:
+        way = "blocks"
+        few_rows, few_columns = m <= 2 * rows, n <= 2 * vectors * lanes
+        a = "dense" if dense_a else "strided"
+        b = "dense" if dense_b else "strided"
+        if not small:
+            a = a if few_columns or few_rows and m <= rows else "panels"
+            b = b if few_rows and dense_b else "panels"
+    columns = vectors * lanes
+    blocks = shape.batch * -(-m // rows) * -(-n // columns)
+    whole_vectors = -(-rows // lanes) * lanes
+    return MatmulPlan(
+        dtype.name, lanes, way, rows, vectors, a, b,
+        Panels(rows, whole_vectors, shape.a.strides[2] == 1 and k > 1),
+        Panels(columns, columns, deep_b and not dense_b),
+        way == "blocks" and blocks <= 8 and k >= DEEP,
+        n % (lanes if way == "dots" else columns) == 0,
+    )  # fmt: skip
+
+
+def _block(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
+    """The rows and vectors of a register block.
+
+    They hardly depend on m, so that a smaller batch finds its code; few rows are taken as they
+    are, with as many vectors as keep the multipliers busy.
+    """
+    across = -(-n // lanes)
+    room = registers - 4
+    if m <= 4:
+        return m, max(1, min(across, 8 // m if registers == 32 else 6 // m))
+    if registers < 32:
+        vectors = min(across, 2)
+    else:
+        vectors = across if across <= 3 else 2
+    most = min(14, room // vectors)
+    if m <= most:
+        return m, vectors
+    if registers == 32 and m < 1000:
+        most = min(most, 8)
+    return most, vectors
+
+
+def parts(plan: MatmulPlan, shape: MatmulShape) -> int:
+    """Into how many parts k is split."""
+    if not plan.parts:
+        return 1
+    blocks = shape.batch * -(-shape.m // plan.rows) * -(-shape.n // plan.columns)
+    return max(1, min(shape.k // (DEEP // 4), 32 // blocks))
+
+
+def workspaces(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, int]:
+    """The bytes of the panels (A's, then B's) and of the partial sums."""
+    size = np.dtype(plan.dtype).itemsize
+    panels = _panel_bytes(plan, shape, "a") + _panel_bytes(plan, shape, "b")
+    across, down = -(-shape.n // plan.columns), -(-shape.m // plan.rows)
+    block = plan.rows * plan.columns * size
+    sums = parts(plan, shape) * shape.batch * across * down * block if plan.parts else 0
+    return max(64, panels), max(64, sums)
+
+
+def _panel_bytes(plan: MatmulPlan, shape: MatmulShape, factor: str) -> int:
+    if getattr(plan, factor) != "panels":
+        return 0
+    panels: Panels = getattr(plan, f"{factor}_panels")
+    long = shape.m if factor == "a" else shape.n
+    size = np.dtype(plan.dtype).itemsize
+    return -(-panels.bytes(shape.batch, long, shape.k, plan.lanes, size) // 64) * 64
+
+
+def numbers(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, ...]:
+    """The run-time numbers of every stage.
+
+    Extents batch, m, k, n; the parts of k and their length; per factor the offset and the strides
+    of batch, rows, columns; where B's panels begin.
+    """
+    count = parts(plan, shape)
+    per = -(-shape.k // count)
+    size = np.dtype(plan.dtype).itemsize
+    return (
+        shape.batch, shape.m, shape.k, shape.n, count, per,
+        shape.a.offset, *shape.a.strides, shape.b.offset, *shape.b.strides,
+        _panel_bytes(plan, shape, "a") // size,
+    )  # fmt: skip

@@ -1,0 +1,124 @@
+"""Packs matrices into panels: contiguous memory in the order in which a product reads it.
+
+A panel holds `rows` neighbouring positions along a matrix's long axis (the one that is not summed
+over), for all k: [panel][k][stride]. Positions beyond the edge hold zeros or repeat the last one;
+what is computed from them is not stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from glubina.codegen.blocks import first_lanes, transposed
+from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.frame import Frame
+
+
+@dataclass(frozen=True)
+class Panels:
+    """How a matrix is packed.
+
+    rows: positions of the long axis per panel.
+    stride: elements from one k to the next in a panel, at least `rows` and whole vectors.
+    along_k: whether the source's k axis has stride 1 (blocks are transposed on the way).
+    """
+
+    rows: int
+    stride: int
+    along_k: bool
+
+    def bytes(self, batch: int, long: int, depth: int, lanes: int, size: int) -> int:
+        """The memory of all panels."""
+        return batch * -(-long // self.rows) * deep(depth, lanes) * self.stride * size
+
+
+@dataclass(frozen=True)
+class Source:
+    """A matrix to be packed: where its first element is, its extents and strides."""
+
+    base: Value
+    batch: Value
+    long: Value
+    depth: Value
+    step_batch: Value
+    step_long: Value
+    step_k: Value
+
+
+def deep(depth: int, lanes: int) -> int:
+    """How many k a panel has room for: whole square blocks are written."""
+    return -(-depth // lanes) * lanes
+
+
+def deep_value(f: Function, depth: Value, lanes: int) -> Value:
+    """The same for a run-time depth."""
+    return f.binary("and", f.add(depth, f.i64(lanes - 1)), f.i64(-lanes))
+
+
+def count_value(f: Function, extent: Value, size: int) -> Value:
+    """How many pieces of `size` cover an extent."""
+    return f.binary("udiv", f.add(extent, f.i64(size - 1)), f.i64(size))
+
+
+def pack(frame: Frame, kind: str, lanes: int, panels: Panels, source: Source, to: Value) -> None:
+    """Write this thread's share of the panels to address `to`."""
+    f = frame.f
+    room = f.mul(deep_value(f, source.depth, lanes), f.i64(panels.stride))
+    count = count_value(f, source.long, panels.rows)
+    start, stop = frame.share(f.mul(count, source.batch), 1)
+    with f.loop(start, stop, f.i64(1)) as item:
+        first = f.mul(f.binary("urem", item.index, count), f.i64(panels.rows))
+        matrix = f.mul(f.binary("udiv", item.index, count), source.step_batch)
+        origin = f.element(source.base, matrix, kind)
+        panel = f.element(to, f.mul(item.index, room), kind)
+        write = _transposing if panels.along_k else _copying
+        write(f, kind, lanes, panels.stride, origin, panel, first, source)
+
+
+def _copying(
+    f: Function, kind: str, lanes: int, stride: int, origin: Value, panel: Value, first: Value,
+    source: Source,
+) -> None:  # fmt: skip
+    """The long axis has any stride; where it is 1, whole vectors are copied."""
+    type_ = vector(kind, lanes)
+    places = range(0, stride, lanes)
+    left = f.sub(source.long, first)
+    masks = [first_lanes(f, f.sub(left, f.i64(at)), lanes) for at in places]
+    dense = f.compare("eq", source.step_long, f.i64(1))
+    with f.when(dense), f.loop(f.i64(0), source.depth, f.i64(1)) as k:
+        base = f.element(origin, f.add(first, f.mul(k.index, source.step_k)), kind)
+        for mask, at in zip(masks, places, strict=True):
+            values = f.masked_load(f.element(base, f.i64(at), kind), type_, mask)
+            spot = f.add(f.mul(k.index, f.i64(stride)), f.i64(at))
+            f.store(values, f.element(panel, spot, kind))
+    last = f.sub(source.long, f.i64(1))
+    with (
+        f.when(f.emit("i1", f"xor {dense}, true")),
+        f.loop(f.i64(0), source.depth, f.i64(1)) as k,
+        f.loop(f.i64(0), f.i64(stride), f.i64(1)) as r,
+    ):
+        row = f.minimum(f.add(first, r.index), last)
+        spot = f.add(f.mul(row, source.step_long), f.mul(k.index, source.step_k))
+        value = f.load(f.element(origin, spot, kind), kind)
+        there = f.add(f.mul(k.index, f.i64(stride)), r.index)
+        f.store(value, f.element(panel, there, kind))
+
+
+def _transposing(
+    f: Function, kind: str, lanes: int, stride: int, origin: Value, panel: Value, first: Value,
+    source: Source,
+) -> None:  # fmt: skip
+    """k has stride 1: square blocks are transposed in registers."""
+    type_ = vector(kind, lanes)
+    last = f.sub(source.long, f.i64(1))
+    with f.loop(f.i64(0), source.depth, f.i64(lanes)) as k:
+        mask = first_lanes(f, f.sub(source.depth, k.index), lanes)
+        with f.loop(f.i64(0), f.i64(stride), f.i64(lanes)) as at:
+            rows = []
+            for r in range(lanes):
+                row = f.minimum(f.add(first, f.add(at.index, f.i64(r))), last)
+                spot = f.add(f.mul(row, source.step_long), k.index)
+                rows.append(f.masked_load(f.element(origin, spot, kind), type_, mask))
+            for i, column in enumerate(transposed(f, rows) if lanes > 1 else rows):
+                place = f.add(f.mul(f.add(k.index, f.i64(i)), f.i64(stride)), at.index)
+                f.store(column, f.element(panel, place, kind))
