@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.metrics import Metric
-from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, zeros
+from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, where, zeros
 from glubina.tensor.compile import Compiled
 from glubina.train.inputs import Examples
 from glubina.train.protocol import Loss, Model, Optimizer
+
+# What a step does with its mini-batch: (inputs, targets, whether an epoch begins) -> counts.
+Work = Callable[[Tensor, Tensor, Tensor | None], NDArray[np.int64]]
 
 
 class Sums:
@@ -31,8 +34,14 @@ class Sums:
         self._totals = [zeros((), dtype=np.float64) for _ in self.names]
         self._counts = np.zeros(len(self.names), np.int64)
 
-    def add(self, loss: Tensor, outputs: Any, targets: Tensor) -> NDArray[np.int64]:
-        """Add a mini-batch in the program; the counts it adds are returned, for `count`."""
+    def add(
+        self, loss: Tensor, outputs: Any, targets: Tensor, fresh: Tensor | None
+    ) -> NDArray[np.int64]:
+        """Add a mini-batch in the program; the counts it adds are returned, for `count`.
+
+        `fresh` tells in the program whether an epoch begins: then the totals begin at this
+        mini-batch, so that nothing has to be set to zero between the epochs.
+        """
         rows = targets.shape[0]
         summed = getattr(self._loss, "reduction", "mean") == "sum"
         parts, counts = [loss.detach() if summed else loss.detach() * rows], [rows]
@@ -41,18 +50,23 @@ class Sums:
             parts.append(total)
             counts.append(count)
         for total, part in zip(self._totals, parts):
-            total.copy_(total + part.astype(np.float64))
+            before = total if fresh is None else where(fresh, 0.0, total)
+            total.copy_(before + part.astype(np.float64))
         return np.array(counts, np.int64)
 
     def count(self, counts: NDArray[np.int64], steps: int) -> None:
         """Count what that many steps have added."""
         self._counts += counts * steps
 
+    def begin(self) -> None:
+        """Count anew; the totals begin anew in the program, with the first mini-batch."""
+        self._counts[:] = 0
+
     def reset(self) -> None:
-        """Begin anew."""
+        """Begin anew where no program does."""
         for total in self._totals:
             total.zero_()
-        self._counts[:] = 0
+        self.begin()
 
     def read(self) -> dict[str, float]:
         """The means so far."""
@@ -65,16 +79,18 @@ class Sums:
 class Steps:
     """Steps over examples in memory, in an order that may change from epoch to epoch.
 
-    `work(x, y)` is what a step does with its mini-batch; it returns the counts for the sums. The
-    gathering of the mini-batch is part of the compiled program.
+    `work` is what a step does with its mini-batch. Gathering the mini-batch is part of the
+    compiled program, and so is going back to the first example after `count` of them: between two
+    epochs only a new order is brought in.
     """
 
     def __init__(
         self,
-        work: Callable[[Tensor, Tensor], NDArray[np.int64]],
+        work: Work,
         sums: Sums,
         examples: Examples,
         dtype: np.dtype[Any],
+        count: int,
     ) -> None:
         self._work = work
         self._sums = sums
@@ -82,6 +98,8 @@ class Steps:
         self._x, self._y = tensor(examples.x), tensor(examples.y)
         self._order = arange(len(examples), dtype=np.int64)
         self._position = zeros((), dtype=np.int64)
+        self._count = count
+        self._done = 0
         self._programs: dict[int, Compiled[[], None]] = {}
         self._counts: dict[int, NDArray[np.int64]] = {}
 
@@ -89,8 +107,10 @@ class Steps:
         """Begin an epoch in this order (in the last one if none is given)."""
         if order is not None:
             self._order.copy_(tensor(order))
-        self._position.zero_()
-        self._sums.reset()
+        if self._done % self._count:  # an epoch was left early; else the program is back at 0
+            self._position.zero_()
+        self._done = 0
+        self._sums.begin()
 
     def run(self, steps: int, size: int) -> None:
         """Run the next `steps` mini-batches of `size` examples."""
@@ -98,13 +118,17 @@ class Steps:
         if program is None:
             program = self._programs[size] = compile(lambda: self._step(size))
         program.run_many(steps)
+        self._done += steps * size
         self._sums.count(self._counts[size], steps)
 
     def _step(self, size: int) -> None:
-        rows = take(self._order, self._position + arange(size, dtype=np.int64), axis=0)
+        start = self._position
+        rows = take(self._order, start + arange(size, dtype=np.int64), axis=0)
         x = as_input(take(self._x, rows, axis=0), self._dtype)
-        self._counts[size] = self._work(x, take(self._y, rows, axis=0))
-        self._position.copy_(self._position + size)
+        y = take(self._y, rows, axis=0)
+        self._counts[size] = self._work(x, y, start == 0)
+        end = start + size
+        self._position.copy_(where(end >= self._count, 0, end))
 
 
 class Stream:
@@ -112,7 +136,7 @@ class Stream:
 
     def __init__(
         self,
-        work: Callable[[Tensor, Tensor], NDArray[np.int64]],
+        work: Work,
         sums: Sums,
         dtype: np.dtype[Any],
         prepare: Callable[[Any], Examples],
@@ -131,34 +155,30 @@ class Stream:
         self._sums.count(self._counts[made.x.shape], 1)
 
     def _step(self, x: Tensor, y: Tensor) -> None:
-        self._counts[tuple(x.shape)] = self._work(as_input(x, self._dtype), y)
+        self._counts[tuple(x.shape)] = self._work(as_input(x, self._dtype), y, None)
 
 
-def training(
-    model: Model, optimizer: Optimizer, loss: Loss, sums: Sums
-) -> Callable[[Tensor, Tensor], NDArray[np.int64]]:
+def training(model: Model, optimizer: Optimizer, loss: Loss, sums: Sums) -> Work:
     """What a training step does: forward, backward, update, sums."""
 
-    def work(x: Tensor, y: Tensor) -> NDArray[np.int64]:
+    def work(x: Tensor, y: Tensor, fresh: Tensor | None) -> NDArray[np.int64]:
         optimizer.zero_grad()
         outputs = model(x)
         value = loss(outputs, y)
         value.backward()
         optimizer.step()
-        return sums.add(value, outputs, y)
+        return sums.add(value, outputs, y, fresh)
 
     return work
 
 
-def evaluation(
-    model: Model, loss: Loss, sums: Sums
-) -> Callable[[Tensor, Tensor], NDArray[np.int64]]:
+def evaluation(model: Model, loss: Loss, sums: Sums) -> Work:
     """What an evaluation step does: forward and sums."""
 
-    def work(x: Tensor, y: Tensor) -> NDArray[np.int64]:
+    def work(x: Tensor, y: Tensor, fresh: Tensor | None) -> NDArray[np.int64]:
         with no_grad():
             outputs = model(x)
-            return sums.add(loss(outputs, y), outputs, y)
+            return sums.add(loss(outputs, y), outputs, y, fresh)
 
     return work
 

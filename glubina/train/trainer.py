@@ -28,7 +28,7 @@ from glubina.train.inputs import (
     pair,
     split,
 )
-from glubina.train.programs import Steps, Stream, Sums, as_input, evaluation, training
+from glubina.train.programs import Steps, Stream, Sums, Work, as_input, evaluation, training
 from glubina.train.progress import ProgressBar
 from glubina.train.protocol import Loss, Model, Optimizer, behaving, takes_labels
 
@@ -191,13 +191,13 @@ class Trainer:
         self,
         source: Batches,
         sums: Sums,
-        work: Callable[[Tensor, Tensor], NDArray[np.int64]],
+        work: Work,
         dtype: np.dtype[Any],
         outputs: Tensor,
         seed: int | None = None,
     ) -> Run:
         if source.examples is not None:
-            steps = Steps(work, sums, source.examples, dtype)
+            steps = Steps(work, sums, source.examples, dtype, source.count)
             return Run(source, sums, steps=steps, seed=seed)
 
         def prepare(batch: Any) -> Examples:
