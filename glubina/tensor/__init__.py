@@ -27,6 +27,7 @@ from glubina.tensor.creation import (
     zeros,
     zeros_like,
 )
+from glubina.tensor.debug import debug, follow_environment
 from glubina.tensor.einsum import einsum
 from glubina.tensor.elementwise import (
     absolute,
@@ -213,6 +214,7 @@ __all__ = [
     "count_nonzero",
     "cumsum",
     "cumulative_sum",
+    "debug",
     "default_generator",
     "divide",
     "dot",
@@ -358,3 +360,4 @@ class _CallableModule(ModuleType):
 
 
 sys.modules[__name__].__class__ = _CallableModule
+follow_environment()

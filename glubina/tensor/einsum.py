@@ -107,7 +107,7 @@ def _summed(node: Node, letters: str, kept: str) -> tuple[Node, str]:
 def _contract(
     a: Node, left: str, b: Node, right: str, later: str, extents: dict[str, int]
 ) -> tuple[Node, str]:
-    """The product of two terms as one matrix product: [shared, left, sum] x [shared, sum, right]."""
+    """The product of two terms as one of matrices: [shared, left, sum] x [shared, sum, right]."""
     a, left = _summed(a, left, right + later)
     b, right = _summed(b, right, left + later)
     shared = [c for c in left if c in right and c in later]

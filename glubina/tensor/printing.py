@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,34 +40,43 @@ def tensor_repr(tensor: Tensor) -> str:
 
 
 def _numbers(array: NDArray[Any]) -> str:
+    formatter: dict[str, Callable[[Any], str]] = {}
+    if array.dtype.kind == "f":
+        write = _style(_shown(array))
+        width = max((len(write(v)) for v in _shown(array).flat), default=0)
+        formatter["float_kind"] = lambda value: write(value).rjust(width)
     return np.array2string(
         array,
-        precision=PRECISION,
         threshold=THRESHOLD,
         edgeitems=EDGE,
         max_line_width=WIDTH,
         separator=", ",
         prefix="tensor(",
-        floatmode="maxprec_equal" if _has_fractions(array) else "maxprec",
-        suppress_small=_is_plain(array),
+        formatter=formatter or None,  # type: ignore[arg-type]
     )
 
 
-def _has_fractions(array: NDArray[Any]) -> bool:
-    if array.dtype.kind != "f":
-        return False
-    finite = array[np.isfinite(array)]
-    return bool((finite != np.floor(finite)).any())
+def _shown(array: NDArray[Any]) -> NDArray[Any]:
+    """The elements that are printed: of large arrays the edges."""
+    if array.size <= THRESHOLD:
+        return array
+    for axis, extent in enumerate(array.shape):
+        if extent > 2 * EDGE:
+            edges = [*range(EDGE), *range(extent - EDGE, extent)]
+            array = np.take(array, edges, axis)
+    return array
 
 
-def _is_plain(array: NDArray[Any]) -> bool:
-    """Whether the numbers are of such sizes that no exponents are needed."""
-    if array.dtype.kind != "f":
-        return True
-    sizes = np.abs(array[np.isfinite(array) & (array != 0)])
-    if not sizes.size:
-        return True
-    return bool(sizes.max() < 1e8 and sizes.max() / sizes.min() < 1000 and sizes.min() >= 1e-4)
+def _style(array: NDArray[Any]) -> Callable[[Any], str]:
+    """How all the numbers of a tensor are written: `1.`, `1.0000` or `1.0000e+00`."""
+    sizes = np.abs(array[np.isfinite(array) & (array != 0)].astype(np.float64))
+    whole = bool((sizes == np.floor(sizes)).all())
+    wide = bool(sizes.size and (sizes.max() / sizes.min() > 1000 or sizes.max() > 1e8))
+    if wide or (sizes.size and not whole and sizes.min() < 1e-4):
+        return lambda value: f"{value:.{PRECISION}e}"
+    if whole:
+        return lambda value: f"{value:.0f}." if np.isfinite(value) else f"{value:.0f}"
+    return lambda value: f"{value:.{PRECISION}f}"
 
 
 def formatted(tensor: Tensor, spec: str) -> str:

@@ -6,9 +6,9 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from glubina.runtime.buffer import Buffer
 from glubina.tensor.cell import Leaf, buffer_of_number
 from glubina.tensor.errors import IndexRangeError, TraceError
 from glubina.tensor.structure import Key, with_fresh_leaves, without_variables
+
+if TYPE_CHECKING:
+    from glubina.runtime.plan import Plan
 
 # A graph with at most so many nodes and elements in all is quicker in the interpreter than a
 # program is made. (Decided by structure alone, so that the same graph always gives the same bits.)
@@ -37,7 +40,8 @@ class Compiled:
         it is.
     replaces: for each output the number of the input whose value it replaces, or -1.
     takes: as `replaces`, where the program can overwrite that input's buffer, else -1.
-    sizes: the bytes of each output.
+    sizes: the bytes of each output. graph: outputs, inputs and `replaces`, for those who look.
+    plan: of the compiled program, or None for the interpreter.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class Compiled:
         self.shapes = [(node.shape, node.dtype) for node in outputs]
         # what was recorded on purpose runs often enough to deserve a program (those do not merge)
         self.interpreted = backend() == "interpreter" or (merge and is_tiny(plain))
+        self.graph = graph, inputs, self.replaces
+        self.plan: Plan | None = None
         if self.interpreted:
             self._steps = _Steps(simplify(expand(graph)), inputs)
             self.takes = [-1] * len(outputs)
@@ -65,10 +71,13 @@ class Compiled:
             from glubina.runtime.build import build
 
             self._program = build(graph, inputs, self.replaces)
-            self.takes = list(self._program.plan.donated)
+            self.plan = self._program.plan
+            self.takes = list(self.plan.donated)
 
     def run(self, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> None:
         """Read the inputs' buffers, fill the outputs'."""
+        for watcher in watchers:
+            watcher(self)
         if self.interpreted:
             self._steps.run(inputs, outputs)
         else:
@@ -98,6 +107,9 @@ class Compiled:
         except ProgramError as error:
             raise _translated(error) from error
 
+
+watchers: list[Callable[[Compiled], None]] = []
+"""Called before each run; see `glubina.tensor.debug`."""
 
 _compiled: dict[Key, Compiled] = {}
 _places: Counter[tuple[str, int]] = Counter()

@@ -14,7 +14,7 @@ rng = np.random.default_rng(5)
 A = rng.normal(size=(3, 4)).astype(np.float32)
 B = rng.normal(size=(4,)).astype(np.float32)
 C = rng.normal(size=(2, 3, 4)).astype(np.float32)
-I = rng.integers(-5, 6, size=(3, 4))
+K = rng.integers(-5, 6, size=(3, 4))
 M = A > 0
 
 
@@ -69,12 +69,12 @@ def test_functions_of_two_broadcast(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["logical_and", "logical_or", "logical_xor"])
 def test_logic(name: str) -> None:
-    same(getattr(gl, name)(gl.tensor(M), gl.tensor(I)), getattr(np, name)(M, I))
+    same(getattr(gl, name)(gl.tensor(M), gl.tensor(K)), getattr(np, name)(M, K))
 
 
 @pytest.mark.parametrize("name", ["bitwise_and", "bitwise_or", "bitwise_xor"])
 def test_bits(name: str) -> None:
-    same(getattr(gl, name)(gl.tensor(I), 6), getattr(np, name)(I, 6))
+    same(getattr(gl, name)(gl.tensor(K), 6), getattr(np, name)(K, 6))
     same(getattr(gl, name)(gl.tensor(M), gl.tensor(~M)), getattr(np, name)(M, ~M))
 
 
@@ -91,10 +91,10 @@ def test_operators() -> None:
     same((x + 9) ** 0.5, np.sqrt(A + 9))
     same((x + 9) ** 1.7, (A + 9) ** np.float32(1.7), 1e-5)
     same(2.0**x, np.float32(2) ** A, 1e-5)
-    same(gl.tensor(I) // 2, I // 2)
-    same(7 % (gl.tensor(I) + 20), 7 % (I + 20))
+    same(gl.tensor(K) // 2, K // 2)
+    same(7 % (gl.tensor(K) + 20), 7 % (K + 20))
     same(~gl.tensor(M), ~M)
-    same(gl.tensor(I) << 2, I << 2)
+    same(gl.tensor(K) << 2, K << 2)
     same((x > 0) & (x < 1), (A > 0) & (A < 1))
     same(x @ x.T, A @ A.T)
     same(A + x, A + A)  # NumPy leaves the operator to the tensor
@@ -115,10 +115,10 @@ def test_reductions(name: str, axis: Any, keepdims: bool) -> None:
 
 def test_reductions_of_other_dtypes() -> None:
     same(gl.sum(gl.tensor(M)), M.sum())
-    same(gl.sum(gl.tensor(I.astype(np.int8)), 0), I.sum(0))
-    same(gl.mean(gl.tensor(I)), I.mean(dtype=np.float32))
+    same(gl.sum(gl.tensor(K.astype(np.int8)), 0), K.sum(0))
+    same(gl.mean(gl.tensor(K)), K.mean(dtype=np.float32))
     same(gl.max(gl.tensor(M), 1), M.max(1))
-    same(gl.min(gl.tensor(I), 1), I.min(1))
+    same(gl.min(gl.tensor(K), 1), K.min(1))
     same(gl.std(gl.tensor(A), 0, correction=1), A.std(0, ddof=1))
     same(gl.sum(gl.tensor(A), dtype=gl.float64), A.sum(dtype=np.float64))
 
@@ -126,7 +126,7 @@ def test_reductions_of_other_dtypes() -> None:
 @pytest.mark.parametrize("axis", [None, 0, 1])
 def test_places_of_extremes(axis: int | None) -> None:
     same(gl.argmax(gl.tensor(A), axis), A.argmax(axis))
-    same(gl.argmin(gl.tensor(I), axis), I.argmin(axis))
+    same(gl.argmin(gl.tensor(K), axis), K.argmin(axis))
     same(gl.argmax(gl.tensor(A), axis, keepdims=True), A.argmax(axis, keepdims=True))
 
 
@@ -148,7 +148,7 @@ def test_products() -> None:
     same(gl.matmul(gl.tensor(B), gl.tensor(A.T)), B @ A.T, 1e-5)
     same(gl.matmul(gl.tensor(B), gl.tensor(B)), B @ B, 1e-5)
     same(gl.matmul(gl.tensor(C), gl.tensor(A.T)), C @ A.T, 1e-5)
-    same(gl.matmul(gl.tensor(I), gl.tensor(I.T)), I @ I.T)
+    same(gl.matmul(gl.tensor(K), gl.tensor(K.T)), K @ K.T)
     same(gl.outer(gl.tensor(B), gl.tensor(B)), np.outer(B, B))
     same(gl.vecdot(gl.tensor(C), gl.tensor(B)), (C * B).sum(-1), 1e-5)
     same(gl.tensordot(gl.tensor(C), gl.tensor(A), 2), np.tensordot(C, A, 2), 1e-5)
@@ -254,11 +254,11 @@ def test_taking() -> None:
     same(gl.take_along_axis(gl.tensor(A), gl.tensor(places), 1), np.sort(A, 1))
     same(gl.sort(x, 1), np.sort(C, 1))
     same(gl.sort(x, descending=True), -np.sort(-C))
-    same(gl.argsort(gl.tensor(I), 0), I.argsort(0, kind="stable"))
+    same(gl.argsort(gl.tensor(K), 0), K.argsort(0, kind="stable"))
     for found, expected in zip(gl.nonzero(gl.tensor(M)), np.nonzero(M), strict=True):
         same(found, expected)
     same(gl.masked_select(gl.tensor(A), gl.tensor(M)), A[M])
-    same(gl.unique_values(gl.tensor(I)), np.unique(I))
+    same(gl.unique_values(gl.tensor(K)), np.unique(K))
     added = A.copy()
     np.add.at(added, [0, 0], C[:, 0])
     same(gl.index_add(gl.tensor(A), gl.tensor([0, 0]), gl.tensor(C[:, 0])), added)

@@ -223,8 +223,7 @@ def test_a_line_that_keeps_making_programs_is_warned_about(
     monkeypatch.setattr(programs, "_MANY", 4)
     x = gl.tensor(np.ones(3000, np.float32))
     with pytest.warns(RuntimeWarning, match=r"test_state.py, line \d+, has made 4"):
-        for n in range(1, 6):
-            x[:n].sum().realise()
+        _ = [x[:n].sum().realise() for n in range(1, 6)]
 
 
 def handwritten_loop(steps: int) -> tuple[list[float], int]:
