@@ -49,6 +49,8 @@ def expand(outputs: Sequence[Node]) -> list[Node]:
     for node in order:
         if node.op is GRADIENT:
             asked.setdefault(node.sources[0], []).append(node)
+        elif all(source in table for source in node.sources):
+            table[node] = node  # no placeholder below it
     if not asked:
         return list(outputs)
     for node in order:
@@ -56,8 +58,7 @@ def expand(outputs: Sequence[Node]) -> list[Node]:
             continue
         if node.op is GRADIENT:
             loss = node.sources[0]
-            group = asked[loss]
-            ready = [placeholder for placeholder in group if placeholder.sources[1] in table]
+            ready = [p for p in asked[loss] if p not in table and p.sources[1] in table]
             found = gradients(table[loss], [table[p.sources[1]] for p in ready])
             table.update(zip(ready, found, strict=True))
         else:

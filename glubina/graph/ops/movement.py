@@ -232,7 +232,7 @@ def slice(
     x: Node, starts: tuple[int, ...], lengths: tuple[int, ...], steps: tuple[int, ...]
 ) -> Node:
     """Evenly spaced elements along each axis."""
-    if lengths == x.shape and all(s == 1 for s in steps):
+    if lengths == x.shape and not any(starts) and all(s == 1 for s in steps):
         return x
     return make(SLICE, (x,), SliceAttributes(starts, lengths, steps))
 
