@@ -75,7 +75,7 @@ def axis_phases(
                 phase, period, len(range(phase, outputs, period)), period * stride // spread,
                 taps, first, tap_step, (start + first * dilation) // spread if hits else 0,
                 tap_step * dilation // spread,
-            )  # fmt: skip
+            )
         )
     return found
 
@@ -396,7 +396,8 @@ class _Emit:
 
     def _line(self, line: Value) -> list[Value]:
         """The output position within the strip along every axis but the last."""
-        f, positions, rest = self.f, [], line
+        f, rest = self.f, line
+        positions: list[Value] = []
         for axis in range(self.plan.rank - 2, 0, -1):
             count = self.g.axes[axis]["count"]
             positions.insert(0, f.binary("urem", rest, count))

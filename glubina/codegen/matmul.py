@@ -289,9 +289,9 @@ def _along_k(p: _Product, a: Value, columns: Sequence[Value]) -> list[Value]:
         values = f.load(p.at(a, k.index), p.type)
         loads = [f.load(p.at(column, k.index), p.type) for column in columns]
         k.carry([f.fma(values, b, s) for b, s in zip(loads, k.values, strict=True)])
-    mask = first_lanes(f, f.sub(p.k, whole), lanes)
-    values = f.masked_load(p.at(a, whole), p.type, mask) if lanes > 1 else None
-    if values is None:
+    if lanes == 1:
         return k.results
+    mask = first_lanes(f, f.sub(p.k, whole), lanes)
+    values = f.masked_load(p.at(a, whole), p.type, mask)
     loads = [f.masked_load(p.at(column, whole), p.type, mask) for column in columns]
     return [f.fma(values, b, s) for b, s in zip(loads, k.results, strict=True)]

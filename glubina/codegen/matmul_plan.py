@@ -12,6 +12,10 @@ from glubina.codegen.target import Target
 SMALL = 1 << 14
 """Multiplications below which nothing is packed."""
 
+MANY_ROWS = 1000
+"""The m from which A is packed, which permits more rows in a block: unpacked, many rows that lie a
+power of two apart would not fit into the first-level cache together."""
+
 DEEP = 2048
 """The k from which a product of few blocks is summed in parts, to occupy more threads."""
 
@@ -90,12 +94,13 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
         way, a, b = "dots", "dense", "dense"
     else:
         way = "blocks"
-        few_rows, few_columns = m <= 2 * rows, n <= 2 * vectors * lanes
         a = "dense" if dense_a else "strided"
         b = "dense" if dense_b else "strided"
-        if not small:
-            a = a if few_columns or few_rows and m <= rows else "panels"
-            b = b if few_rows and dense_b else "panels"
+        apart = not dense_a and shape.a.strides[1] != 1
+        if not small and n > 2 * vectors * lanes and (m >= MANY_ROWS or apart):
+            a = "panels"
+        if not small and (m > 2 * rows or not dense_b):
+            b = "panels"
     columns = vectors * lanes
     blocks = shape.batch * -(-m // rows) * -(-n // columns)
     whole_vectors = -(-rows // lanes) * lanes
@@ -118,14 +123,11 @@ def _block(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
     room = registers - 4
     if m <= 4:
         return m, max(1, min(across, 8 // m if registers == 32 else 6 // m))
-    if registers < 32:
-        vectors = min(across, 2)
-    else:
-        vectors = across if across <= 3 else 2
+    vectors = across if across <= (3 if registers == 32 else 2) else 2
     most = min(14, room // vectors)
     if m <= most:
         return m, vectors
-    if registers == 32 and m < 1000:
+    if registers == 32 and m < MANY_ROWS:
         most = min(most, 8)
     return most, vectors
 
