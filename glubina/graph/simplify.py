@@ -2,7 +2,7 @@
 
 Rules keep the bits: `x + 0` stays (it turns -0 into 0), `x * 0` stays (NaN and infinity). Only
 the order in which a sum or a matrix product adds up may change (a sum of a sum becomes one sum,
-a transposed product the product of the transposes), and the sign and payload of a NaN.
+a transposed product the product of the transposes), and the signs of a NaN and of a zero sum.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 
 from glubina.graph import ops
 from glubina.graph.node import Node, make, rebuild, remake
-from glubina.graph.ops.movement import SliceAttributes
 
 Rule = Callable[[Node], Node]
 
@@ -204,8 +203,7 @@ def _slice(node: Node) -> Node:
         b = inner.attributes
         starts = tuple(s + t * u for s, u, t in zip(b.starts, b.steps, a.starts, strict=True))
         steps = tuple(u * t for u, t in zip(b.steps, a.steps, strict=True))
-        merged = SliceAttributes(starts, a.lengths, steps)
-        return make(node.op, inner.sources, merged)
+        return ops.slice(inner.sources[0], starts, a.lengths, steps)
     if inner.op.name == "broadcast" and inner.sources[0].shape == ():
         return ops.broadcast(inner.sources[0], node.shape)
     return node
