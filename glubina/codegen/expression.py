@@ -147,7 +147,8 @@ class Evaluator:
 
     def _given(self, node: Node, index: Index) -> Value:
         position, value = self.given[node]
-        if self.space.flatten(index, node.shape) != position:
+        # Of one element there is no other, whatever the index that leads to it looks like.
+        if node.size > 1 and self.space.flatten(index, node.shape) != position:
             raise ValueError(f"{node!r} is read at another element than the one at hand")
         return value
 
