@@ -26,7 +26,7 @@ from glubina.codegen.packing import Source, count_value, deep_value, pack
 from glubina.codegen.target import llvm_type
 
 WORKSPACES = 2  # the panels; the partial sums
-NUMBERS = 15  # how many numbers a stage has before the epilogue's
+NUMBERS = 16  # how many numbers a stage has before the epilogue's
 
 Finish = Callable[[Frame], Epilogue]
 
@@ -72,6 +72,7 @@ class _Product:
         self.a, self.a_steps = f.element(a, read[6], self.kind), read[7:10]
         self.b, self.b_steps = f.element(b, read[10], self.kind), read[11:14]
         self.a_panels, self.b_panels = panels, f.element(panels, read[14], self.kind)
+        self.together = read[15]
         self.down = count_value(f, self.m, plan.rows)
         self.across = count_value(f, self.n, plan.columns)
         self.room = deep_value(f, self.k, plan.lanes)
@@ -124,8 +125,7 @@ def _blocks(p: _Product, epilogue: Finish) -> Function:
         part, block = f.i64(0), item.index
         if plan.parts:
             part, block = f.binary("udiv", block, blocks), f.binary("urem", block, blocks)
-        i, rest = f.binary("urem", block, p.down), f.binary("udiv", block, p.down)
-        j, batch = f.binary("urem", rest, p.across), f.binary("udiv", rest, p.across)
+        batch, i, j = _place(p, block)
         row, column = f.mul(i, f.i64(plan.rows)), f.mul(j, f.i64(plan.columns))
         first = f.mul(part, p.per)
         depth = f.minimum(p.per, f.sub(p.k, first))
@@ -144,6 +144,20 @@ def _blocks(p: _Product, epilogue: Finish) -> Function:
         if finish:
             _finish_rows(p, finish, target, batch, row, column)
     return frame.finish()
+
+
+def _place(p: _Product, block: Value) -> tuple[Value, Value, Value]:
+    """The batch, the panel of rows and the panel of columns of a block.
+
+    A few panels of columns run together: all of them with one panel of rows, then with the next.
+    """
+    f = p.f
+    each = f.mul(p.down, p.across)
+    batch, block = f.binary("udiv", block, each), f.binary("urem", block, each)
+    group = f.mul(p.down, p.together)
+    first = f.mul(f.binary("udiv", block, group), p.together)
+    block, width = f.binary("urem", block, group), f.minimum(p.together, f.sub(p.across, first))
+    return batch, f.binary("udiv", block, width), f.add(first, f.binary("urem", block, width))
 
 
 def _lefts(

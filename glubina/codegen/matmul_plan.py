@@ -16,6 +16,9 @@ MANY_ROWS = 1000
 """The m from which A is packed, which permits more rows in a block: unpacked, many rows that lie a
 power of two apart would not fit into the first-level cache together."""
 
+CACHE = 1 << 19
+"""What of the factors is to stay in the second-level cache, in bytes."""
+
 DEEP = 2048
 """The k from which a product of few blocks is summed in parts, to occupy more threads."""
 
@@ -140,6 +143,14 @@ def parts(plan: MatmulPlan, shape: MatmulShape) -> int:
     return max(1, min(shape.k // (DEEP // 4), 32 // blocks))
 
 
+def together(plan: MatmulPlan, shape: MatmulShape) -> int:
+    """How many panels of columns a panel of rows meets in a row, while they stay in the cache."""
+    size = np.dtype(plan.dtype).itemsize
+    if plan.parts or shape.m * shape.k * size <= CACHE:
+        return 1
+    return max(1, min(CACHE // (shape.k * plan.columns * size), -(-shape.n // plan.columns)))
+
+
 def workspaces(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, int]:
     """The bytes of the panels (A's, then B's) and of the partial sums."""
     size = np.dtype(plan.dtype).itemsize
@@ -163,7 +174,7 @@ def numbers(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, ...]:
     """The run-time numbers of every stage.
 
     Extents batch, m, k, n; the parts of k and their length; per factor the offset and the strides
-    of batch, rows, columns; where B's panels begin.
+    of batch, rows, columns; where B's panels begin; the panels of columns that run together.
     """
     count = parts(plan, shape)
     per = -(-shape.k // count)
@@ -171,5 +182,5 @@ def numbers(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, ...]:
     return (
         shape.batch, shape.m, shape.k, shape.n, count, per,
         shape.a.offset, *shape.a.strides, shape.b.offset, *shape.b.strides,
-        _panel_bytes(plan, shape, "a") // size,
+        _panel_bytes(plan, shape, "a") // size, together(plan, shape),
     )  # fmt: skip
