@@ -195,18 +195,18 @@ def environment_stamp(target: Target) -> str:
 
 
 def _sources() -> Iterator[str]:
-    """Each source file that shapes compiled code: its path, size and time of change.
+    """Each source file of the package: its path, size and time of change.
 
-    A person who changes the engine must not be served the code of yesterday's.
+    A person who changes the engine, or the formula of a layer, must not be served the code of
+    yesterday's.
     """
     package = Path(__file__).parent.parent
-    for folder in ("graph", "schedule", "codegen", "runtime"):
-        for where, _, names in os.walk(package / folder):
-            for name in names:
-                if name.endswith((".py", ".ll")):
-                    path = os.path.join(where, name)
-                    info = os.stat(path)
-                    yield f"{os.path.relpath(path, package)} {info.st_size} {info.st_mtime_ns}"
+    for where, _, names in os.walk(package):
+        for name in sorted(names):
+            if name.endswith((".py", ".ll")):
+                path = os.path.join(where, name)
+                info = os.stat(path)
+                yield f"{os.path.relpath(path, package)} {info.st_size} {info.st_mtime_ns}"
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
