@@ -56,7 +56,8 @@ class _Made:
 
     def alive(self) -> list[Cell]:
         """The pending cells that someone holds; the others are forgotten."""
-        cells = [c for r in self.pending if (c := r()) is not None and c.value() is None]
+        found = [c for r in self.pending if (c := r()) is not None and c.value() is None]
+        cells = list(dict.fromkeys(found))  # a cell is entered anew at each write
         if len(cells) < len(self.pending):
             self.pending = [_ref(c) for c in cells]
         self.limit = max(4096, 2 * len(cells))
