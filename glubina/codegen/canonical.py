@@ -137,7 +137,7 @@ def flattened(kernel: Kernel) -> Kernel:
     Then all shapes of one size, and in fact of any size, share their code: an optimizer's update
     is compiled once for all parameters.
     """
-    if kernel.kind != "map" or len(kernel.space) == 1:
+    if kernel.kind != "map":
         return kernel
     total = kernel.outputs[0].size
     order = inner_nodes(kernel)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of, vector
+from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of
 
 
 def integer_divmod(f: Function, kind: str, x: Value, y: Value) -> tuple[Value, Value]:
@@ -52,64 +52,61 @@ def _suffix(type_: str) -> str:
 
 
 def _write_remainder(name: str, type_: str) -> Function:
-    """Subtract multiples q |y| with q rounded toward zero to few bits: each step is exact."""
+    """Subtract multiples q y with q rounded to few bits until |x| < |y|: each step is exact."""
     f = Function(name, [("x", type_), ("y", type_)], type_, "nounwind", "internal ")
-    x, y = f.parameters
-    scalar = "double" if scalar_of(type_) == "double" else "float"
-    wide = vector(scalar, lanes_of(type_))
-    if wide != type_:
-        x, y = f.convert("fpext", x, scalar), f.convert("fpext", y, scalar)
+    x, y = (f.convert("fpext", v, "double") for v in f.parameters)
+    wide = x.type
     size = f.intrinsic("llvm.fabs", wide, y)
-    start = f.intrinsic("llvm.fabs", x.type, x)
-    zero = f.const(0, wide)
+    zero, one = f.const(0, wide), f.const(1, wide)
+    infinite = f.const(float("inf"), wide)
     head, body, done = f.label("head"), f.label("body"), f.label("done")
     f.line(f"br label %{head}")
     f.block(head)
     left = Value("%left", wide)
-    f.line(f"%left = phi {wide} [{start.name}, %entry], [%next, %{body}]")
-    infinite = f.const(float("inf"), wide)
-    more = f.binary("and", f.compare("oge", left, size), f.compare("olt", left, infinite))
+    f.line(f"%left = phi {wide} [{x.name}, %entry], [%next, %{body}]")
+    length = f.intrinsic("llvm.fabs", wide, left)
+    more = f.binary("and", f.compare("oge", length, size), f.compare("olt", length, infinite))
     more = f.binary("and", more, f.compare("ogt", size, zero))
     f.line(f"br i1 {f.any(more).name}, label %{body}, label %{done}")
     f.block(body)
-    bits, low = ("i64", -(1 << 14)) if scalar == "double" else ("i32", -(1 << 13))
-    safe = f.select(more, size, f.const(1, wide))
-    # A quotient that overflows is cut to the largest power that keeps q |y| finite.
-    quotient = f.emit(wide, f"fdiv {left}, {safe.name}")
-    largest = f.const(2.0**1000 if scalar == "double" else 2.0**120, wide)
-    quotient = f.select(f.compare("olt", quotient, largest), quotient, largest)
-    whole = f.intrinsic("llvm.trunc", wide, quotient)
-    cut = f.convert("bitcast", whole, bits)
-    cut = f.binary("and", cut, f.const(low, cut.type))
-    whole = f.convert("bitcast", cut, scalar)
-    whole = f.select(f.compare("olt", whole, f.const(1, wide)), f.const(1, wide), whole)
+    safe = f.select(more, size, one)
+    # Where even the quotient is too large for a double, a power of two times |y| is taken first.
+    far = f.compare("oeq", f.fdiv(length, safe), infinite)
+    safe = f.select(far, f.emit(wide, f"fmul {safe}, {f.const(2.0**1000, wide).name}"), safe)
+    bits = f.convert("bitcast", f.intrinsic("llvm.roundeven", wide, f.fdiv(left, safe)), "i64")
+    bits = f.binary("add", bits, f.const(1 << 13, bits.type))
+    bits = f.binary("and", bits, f.const(-(1 << 14), bits.type))
+    whole = f.convert("bitcast", bits, "double")
     step = f.fma(f.fneg(whole), safe, left)
-    # The quotient may have been rounded up past the whole number below it.
-    step = f.select(f.compare("olt", step, zero), f.fadd(step, safe), step)
     following = f.select(more, step, left)
-    f.line(f"%next = select {f.const(1, vector('i1', lanes_of(wide)))}, {following}, {following}")
+    f.line(f"%next = bitcast {following} to {wide}")
     f.line(f"br label %{head}")
     f.block(done)
-    f.return_(_signed(f, x, y, size, left, type_))
+    # Rounding to nearest may have crossed zero: back to the sign of x.
+    crossed = f.compare("olt", f.emit(wide, f"fmul {_sign(f, left)}, {x.name}"), zero)
+    back = f.emit(wide, f"fadd {left}, {f.intrinsic('llvm.copysign', wide, size, x).name}")
+    rest = f.select(crossed, back, left)
+    f.return_(_signed(f, rest, type_))
     return f
 
 
-def _signed(f: Function, x: Value, y: Value, size: Value, left: Value, type_: str) -> Value:
-    """The remainder of the absolute values, given the signs that x and y ask for."""
-    wide = left.type
-    zero = f.const(0, wide)
-    rest = f.intrinsic("llvm.copysign", wide, left, x)
-    product = f.convert("bitcast", x, "i64" if scalar_of(wide) == "double" else "i32")
-    other = f.convert("bitcast", y, scalar_of(product.type))
-    opposite = f.compare("slt", f.binary("xor", product, other), f.const(0, product.type))
-    nonzero = f.compare("one", left, zero)
-    rest = f.select(f.binary("and", opposite, nonzero), f.fadd(rest, y), rest)
-    signed_zero = f.intrinsic("llvm.copysign", wide, zero, y)
-    rest = f.select(f.compare("oeq", left, zero), signed_zero, rest)
-    infinite = f.compare("oeq", f.intrinsic("llvm.fabs", wide, x), f.const(float("inf"), wide))
-    undefined = f.binary("or", infinite, f.compare("oeq", size, zero))
+def _sign(f: Function, x: Value) -> Value:
+    """-1, 0 or 1."""
+    one = f.intrinsic("llvm.copysign", x.type, f.const(1, x.type), x)
+    return f.select(f.compare("oeq", x, f.const(0, x.type)), f.const(0, x.type), one)
+
+
+def _signed(f: Function, rest: Value, type_: str) -> Value:
+    """The remainder with the sign of y, from that with the sign of x."""
+    x, y = f.parameters
+    zero = f.const(0, type_)
+    rest = f.convert("fptrunc", rest, scalar_of(type_))
+    product = f.emit(type_, f"fmul {_sign(f, rest)}, {_sign(f, y).name}")
+    added = f.emit(type_, f"fadd {rest}, {y.name}")
+    result = f.select(f.compare("olt", product, zero), added, rest)
+    signed_zero = f.intrinsic("llvm.copysign", type_, zero, y)
+    result = f.select(f.compare("oeq", rest, zero), signed_zero, result)
+    infinite = f.compare("oeq", f.intrinsic("llvm.fabs", type_, x), f.const(float("inf"), type_))
+    undefined = f.binary("or", infinite, f.compare("oeq", y, zero))
     undefined = f.binary("or", undefined, f.compare("uno", x, y))
-    rest = f.select(undefined, f.const(float("nan"), wide), rest)
-    if wide != type_:
-        rest = f.convert("fptrunc", rest, scalar_of(type_))
-    return rest
+    return f.select(undefined, f.const(float("nan"), type_), result)
