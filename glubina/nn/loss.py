@@ -42,12 +42,12 @@ def as_targets(targets: Any) -> Tensor:
 def like(outputs: Tensor, targets: Any) -> Tensor:
     """The targets, in the dtype of the outputs; ShapeError unless the shapes are equal."""
     floating(outputs)
-    as_targets(targets)
-    if targets.shape != outputs.shape:
+    given = as_targets(targets)
+    if given.shape != outputs.shape:
         raise ShapeError(
-            f"expected targets of the outputs' shape {outputs.shape}, got {targets.shape}"
+            f"expected targets of the outputs' shape {outputs.shape}, got {given.shape}"
         )
-    return targets if targets.dtype == outputs.dtype else targets.astype(outputs.dtype)
+    return given if given.dtype == outputs.dtype else given.astype(outputs.dtype)
 
 
 @Formula

@@ -61,8 +61,11 @@ class Adam(Optimizer):
             t = _next(consume_value(step))
             updates.append((step, t))
             sizes = self._step_sizes(settings, t, step, members[0].dtype, updates)
+            numbers = settings.numbers(
+                members[0].dtype, "1 - beta1", "beta2", "1 - beta2", "eps", "kept"
+            )
             for parameter in members:
-                self._one(group, settings, parameter, sizes, updates)
+                self._one(group, settings, parameter, (*sizes, *numbers), updates)
         return updates
 
     def _by_age(
@@ -111,24 +114,23 @@ class Adam(Optimizer):
         group: Group,
         settings: Settings,
         parameter: Tensor,
-        sizes: tuple[Node, Node],
+        numbers: tuple[Node, ...],
         updates: Updates,
     ) -> None:
         """The update of one parameter and of its moments."""
+        size, scale, share, beta, square_share, eps, kept = numbers
         w, g = consume_value(parameter), gradient_of(parameter)
         g = slope(group, settings, w, g, decay=not self.decoupled)
         mean, square = self._remembered(parameter, "exp_avg", "exp_avg_sq")
-        numbers = settings.numbers(w.dtype, "1 - beta1", "beta2", "1 - beta2", "eps")
-        m = _mean(consume_value(mean), g, numbers[0])
-        v = _mean_square(consume_value(square), g, numbers[1], numbers[2])
+        m = _mean(consume_value(mean), g, share)
+        v = _mean_square(consume_value(square), g, beta, square_share)
         updates += [(mean, m), (square, v)]
         if group["amsgrad"]:
             (largest,) = self._remembered(parameter, "max_exp_avg_sq")
             v = ops.maximum(consume_value(largest), v)
             updates.append((largest, v))
-        decayed = self.decoupled and group["weight_decay"]
-        kept = [settings.number("kept", w.dtype)] if decayed else []
-        updates.append((parameter, _descend(w, m, v, *sizes, numbers[3], *kept)))
+        decay = [kept] if self.decoupled and group["weight_decay"] else []
+        updates.append((parameter, _descend(w, m, v, size, scale, eps, *decay)))
 
 
 @Formula

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from glubina.graph import Node, ops
+from glubina.graph.node import DType
 from glubina.graph.ops import Formula
 from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
@@ -50,12 +51,16 @@ class SGD(Optimizer):
 
     def _update(self, group: Group, settings: Settings, params: list[Tensor]) -> Updates:
         updates: Updates = []
+        rates: dict[DType, Node] = {}
         for parameter in params:
             w, g = consume_value(parameter), gradient_of(parameter)
             g = slope(group, settings, w, g, decay=True)
             if group["momentum"]:
                 g = self._with_momentum(group, settings, parameter, g, updates)
-            updates.append((parameter, _descend(w, g, settings.number("lr", w.dtype))))
+            rate = rates.get(w.dtype)
+            if rate is None:
+                rate = rates[w.dtype] = settings.number("lr", w.dtype)
+            updates.append((parameter, _descend(w, g, rate)))
         return updates
 
     def _with_momentum(
