@@ -10,6 +10,7 @@ from typing import Any
 from glubina.data.errors import DataNotFoundError
 
 VARIABLE = "GLUBINA_DATA"
+PATIENCE = 20  # seconds that a server may stay silent
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,12 @@ def _download(published: Published, file: str, cache: Path, tried: list[str]) ->
                     known_hash=f"sha256:{published.hashes[file]}",
                     fname=file,
                     path=cache,
-                    downloader=pooch.HTTPDownloader(progressbar=progress, timeout=20),
+                    downloader=pooch.HTTPDownloader(progressbar=progress, timeout=PATIENCE),
                 )
             return Path(got)
         # requests has its own family of errors under OSError; a wrong checksum is a ValueError.
         except (OSError, ValueError) as error:
-            tried.append(f"{url}: {_first_line(error)}")
+            tried.append(f"{url}: {_cause(error)}")
     raise _not_found(published, file, cache, tried)
 
 
@@ -103,8 +104,14 @@ def _not_found(published: Published, file: str, cache: Path, tried: list[str]) -
     )
 
 
-def _first_line(error: BaseException) -> str:
-    """What went wrong, in one line of bearable length."""
+def _cause(error: Exception) -> str:
+    """What went wrong with a download, in one line of bearable length."""
+    # By name: the errors are those of requests, which is pooch's choice and not ours.
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "Timeout" in kinds:
+        return f"no answer within {PATIENCE} seconds"
+    if "ConnectionError" in kinds:
+        return "the server cannot be reached"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
 
@@ -128,6 +135,7 @@ class _Progress:
             DownloadColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            transient=True,
         )
         self._task = self._bar.add_task(title, total=None)
         self._total = 0

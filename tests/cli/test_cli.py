@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,17 @@ def test_the_pictures(run: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in ("curves.png", "confusion.png"):
         assert (run / name).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_without_matplotlib_the_run_is_complete_but_for_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = call("train", "--epochs", 1, "--output", tmp_path / "run", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert "pip install 'glubina[plots]'" in result.stderr
+    assert (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run" / "curves.png").exists()
 
 
 def test_evaluate_gives_the_same_figures(run: Path) -> None:

@@ -111,8 +111,18 @@ def test_a_set_that_is_nowhere_lists_every_place(
     assert str(tmp_path / "own" / "fashion-mnist" / images.TRAIN_IMAGES) in message
     assert str(tmp_path / "cache" / "fashion-mnist") in message
     for address in images.FASHION_MNIST.addresses:
-        assert f"{address}{images.TRAIN_IMAGES}: no network here" in message
+        assert f"{address}{images.TRAIN_IMAGES}: the server cannot be reached" in message
     assert "GLUBINA_DATA=/path/to/data" in message
+
+
+def test_causes_are_told_in_a_few_words() -> None:
+    requests = pytest.importorskip("requests")
+    assert download._cause(requests.ConnectionError("HTTPSConnectionPool(...)")) == (
+        "the server cannot be reached"
+    )
+    assert "no answer within 20 seconds" in download._cause(requests.ReadTimeout())
+    assert download._cause(ValueError("a\nb")) == "a b"
+    assert len(download._cause(ValueError("x" * 999))) == 160
 
 
 def test_a_cache_that_cannot_be_written_is_told(
