@@ -8,6 +8,7 @@ from math import prod
 
 from glubina.codegen import conv_filter, convolution, matmul
 from glubina.codegen.canonical import Structure
+from glubina.codegen.conv_plan import ConvShape, plan_conv, strip_bytes
 from glubina.codegen.emitter import Function, module
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
@@ -84,15 +85,15 @@ def _matmul(form: Structure, target: Target) -> Lowering:
 def _conv(form: Structure, target: Target) -> Lowering:
     kernel, anchor = form.kernel, form.kernel.anchors[0]
     x, w = anchor.sources
-    shape = convolution.ConvShape(
+    shape = ConvShape(
         x.shape[0], x.shape[1:-1], x.shape[-1], w.shape[:-2], anchor.shape[1:-1],
         w.shape[-1], anchor.attributes,
     )  # fmt: skip
-    calls = convolution.plan_conv(shape, anchor.dtype, target)
+    calls = plan_conv(shape, anchor.dtype, target)
     plans = list(dict.fromkeys(call.plan for call in calls))
     own = len(kernel.inputs) + len(kernel.outputs)
-    strip = max(convolution.strip_bytes(call) for call in calls)
-    strips = (strip * convolution.MOST_STRIPS,) if strip else ()
+    strip = max(strip_bytes(call) for call in calls)
+    strips = (strip,) if strip else ()
     operands = Operands(form, target, len(strips))
     places = operands.plain(x), operands.plain(w)
     key = _key(form, "conv", plans, operands.compiled, places)
@@ -128,7 +129,7 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
         between = (0, *(d - 1 for d in geometry.input_dilation), 0)
         x = pad(x, (0,) * rank, (0,) * rank, between)
         geometry = geometry._replace(input_dilation=(1,) * len(window))
-    shape = convolution.ConvShape(
+    shape = ConvShape(
         x.shape[0], x.shape[1:-1], x.shape[-1], window, g.shape[1:-1], g.shape[-1], geometry
     )
     call = conv_filter.plan_filter(shape, anchor.dtype, target)

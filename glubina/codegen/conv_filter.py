@@ -18,7 +18,7 @@ from math import prod
 import numpy as np
 
 from glubina.codegen.blocks import alloca, first_lanes
-from glubina.codegen.convolution import ConvShape, block_shape
+from glubina.codegen.conv_plan import ConvShape, block_shape
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
@@ -162,9 +162,7 @@ class _Emit:
         high = f.binary("udiv", f.mul(total, f.add(number, f.i64(1))), count)
         return low, high
 
-    def _block(
-        self, target: Value, fresh: Value, n: Value, first: Value, number: Value
-    ) -> None:
+    def _block(self, target: Value, fresh: Value, n: Value, first: Value, number: Value) -> None:
         """Add what one strip gives to one block of one tap."""
         f, plan = self.f, self.plan
         groups, down, across = _tiles(plan)
@@ -182,10 +180,7 @@ class _Emit:
         channel = f.mul(column, f.i64(plan.vectors * plan.lanes))
         wanted = f.mul(line, f.i64(plan.rows))
         row = f.minimum(wanted, f.i64(max(inner - plan.rows, 0)))
-        masks = [
-            first_lanes(f, f.sub(f.i64(per_group), f.add(channel, f.i64(v * plan.lanes))), plan.lanes)
-            for v in range(plan.vectors)
-        ]
+        masks = self._masks(channel, per_group)
         out = f.add(f.mul(group, f.i64(per_group)), channel)
         place = f.add(f.mul(f.add(f.mul(tap, f.i64(inner)), row), f.i64(plan.cout)), out)
         spot = f.element(target, place, self.kind)
@@ -195,31 +190,45 @@ class _Emit:
         for at, value in enumerate(sums):
             f.store(value, f.element(self.scratch, f.i64(at * plan.lanes), self.kind))
         with f.loop(f.sub(wanted, row), f.i64(plan.rows), f.i64(1)) as r:
-            for v, mask in enumerate(masks):
+            for v in range(plan.vectors):
                 here = f.add(
                     f.mul(r.index, f.i64(plan.vectors * plan.lanes)), f.i64(v * plan.lanes)
                 )
                 value = f.load(f.element(self.scratch, here, self.kind), self.type)
                 there = f.add(f.mul(r.index, f.i64(plan.cout)), f.i64(v * plan.lanes))
-                f.masked_store(value, f.element(spot, there, self.kind), mask)
+                place = f.element(spot, there, self.kind)
+                if masks:
+                    f.masked_store(value, place, masks[v])
+                else:
+                    f.store(value, place)
 
-    def _old(self, spot: Value, fresh: Value, masks: list[Value]) -> list[Value]:
+    def _masks(self, channel: Value, channels: int) -> list[Value] | None:
+        """Which lanes of a block's vectors are channels; None: all of them."""
+        f, plan = self.f, self.plan
+        if channels % (plan.vectors * plan.lanes) == 0:
+            return None
+        left = [
+            f.sub(f.i64(channels), f.add(channel, f.i64(v * plan.lanes)))
+            for v in range(plan.vectors)
+        ]
+        return [first_lanes(f, count, plan.lanes) for count in left]
+
+    def _old(self, spot: Value, fresh: Value, masks: list[Value] | None) -> list[Value]:
         """What the part's earlier strips gave; zero for the first."""
         f, plan = self.f, self.plan
         zero, found = f.const(0, self.type), []
         for r in range(plan.rows):
-            for v, mask in enumerate(masks):
-                at = f.i64(r * plan.cout + v * plan.lanes)
-                old = f.masked_load(f.element(spot, at, self.kind), self.type, mask)
+            for v in range(plan.vectors):
+                old = self._vector(spot, r * plan.cout + v * plan.lanes, v, masks)
                 found.append(f.select(fresh, zero, old))
         return found
 
     def _pixels(
         self, sums: list[Value], n: Value, first: Value, taps: list[Value], source: Value,
-        out: Value, masks: list[Value],
+        out: Value, masks: list[Value] | None,
     ) -> list[Value]:  # fmt: skip
         """Pass over the strip's outputs for which the tap is inside the image."""
-        f, plan = self.f, self.plan
+        f = self.f
         x_at, g_at = n, n
         ranges = []
         for number, (axis, tap) in enumerate(zip(self.axes, taps, strict=True)):
@@ -240,7 +249,7 @@ class _Emit:
 
     def _axis(
         self, number: int, sums: list[Value], ranges: list[tuple[Value, Value, Value]],
-        x_at: Value, g_at: Value, source: Value, out: Value, masks: list[Value],
+        x_at: Value, g_at: Value, source: Value, out: Value, masks: list[Value] | None,
     ) -> list[Value]:  # fmt: skip
         """x_at and g_at count positions of the axes so far, times the later extents."""
         f, plan, axis = self.f, self.plan, self.axes[number]
@@ -263,7 +272,13 @@ class _Emit:
         return self._row(sums, x, g, low, high, masks)
 
     def _row(
-        self, sums: list[Value], x: Value, g: Value, low: Value, high: Value, masks: list[Value]
+        self,
+        sums: list[Value],
+        x: Value,
+        g: Value,
+        low: Value,
+        high: Value,
+        masks: list[Value] | None,
     ) -> list[Value]:
         f, plan = self.f, self.plan
         if plan.unroll == 1:
@@ -279,7 +294,7 @@ class _Emit:
 
     def _steps(
         self, sums: list[Value], x: Value, g: Value, low: Value, high: Value,
-        masks: list[Value], unroll: int,
+        masks: list[Value] | None, unroll: int,
     ) -> list[Value]:  # fmt: skip
         """`unroll` pixels a round, each with accumulators of its own."""
         f, plan = self.f, self.plan
@@ -290,7 +305,7 @@ class _Emit:
             g_here = f.element(g, f.mul(o.index, f.i64(plan.cout)), self.kind)
             for u in range(unroll):
                 columns = [
-                    self._vector(g_here, u * plan.cout + v * plan.lanes, masks[v])
+                    self._vector(g_here, u * plan.cout + v * plan.lanes, v, masks)
                     for v in range(plan.vectors)
                 ]
                 for r in range(plan.rows):
@@ -300,19 +315,18 @@ class _Emit:
                         a = f.splat(f.load(spot, self.kind), plan.lanes)
                     for v, column in enumerate(columns):
                         if plan.depthwise:
-                            a = self._vector(x_here, base + v * plan.lanes, masks[v])
+                            a = self._vector(x_here, base + v * plan.lanes, v, masks)
                         at = u * per + r * plan.vectors + v
                         following[at] = f.fma(a, column, following[at])
             o.carry(following)
         return o.results
 
-    def _vector(self, base: Value, offset: int, mask: Value) -> Value:
-        f, plan = self.f, self.plan
-        spot = f.element(base, f.i64(offset), self.kind)
-        per_group = plan.cout if plan.depthwise else plan.cout // plan.groups
-        if per_group % (plan.vectors * plan.lanes) == 0:
-            return f.load(spot, self.type)
-        return f.masked_load(spot, self.type, mask)
+    def _vector(self, base: Value, offset: int, v: int, masks: list[Value] | None) -> Value:
+        """Vector v of a block's channels, some elements on from an address."""
+        spot = self.f.element(base, self.f.i64(offset), self.kind)
+        if masks:
+            return self.f.masked_load(spot, self.type, masks[v])
+        return self.f.load(spot, self.type)
 
 
 def emit_partials(name: str, plan: FilterPlan) -> Function:
@@ -348,12 +362,14 @@ def emit_combine(
             rest = f.binary("udiv", rest, axis.window)
         base = f.mul(line.index, f.i64(plan.cout))
         with f.loop(f.i64(0), f.i64(plan.cout), f.i64(plan.lanes)) as channel:
-            mask = first_lanes(f, f.sub(f.i64(plan.cout), channel.index), plan.lanes)
+            mask = None
+            if plan.cout % plan.lanes:
+                mask = first_lanes(f, f.sub(f.i64(plan.cout), channel.index), plan.lanes)
             spot = f.element(partial, f.add(base, channel.index), kind)
             zero = f.const(0, type_)
             with f.loop(f.i64(0), parts, f.i64(1), [zero]) as part:
                 place = f.element(spot, f.mul(part.index, size), kind)
-                value = f.masked_load(place, type_, mask)
+                value = f.masked_load(place, type_, mask) if mask else f.load(place, type_)
                 part.carry([f.fadd(part.values[0], value)])
             finish.store(f, (*index, channel.index), part.results[0], mask)
     return frame.finish()

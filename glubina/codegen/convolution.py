@@ -12,220 +12,16 @@ their taps, and each phase is a convolution of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import gcd, prod
+from collections.abc import Callable
 
 import numpy as np
 
 from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block
+from glubina.codegen.conv_plan import MOST_STRIPS, ConvPlan
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
-from glubina.codegen.target import Target, llvm_type
-from glubina.graph.ops.contraction import ConvAttributes
-
-STRIP_BYTES = 1 << 18
-"""How much of an image one thread works on at a time: a part of the second-level cache."""
-
-MOST_STRIPS = 64
-"""The most threads that have a padded strip of their own; more do not take part."""
-
-
-@dataclass(frozen=True)
-class AxisPhase:
-    """One spatial axis of a phase: outputs phase + period·q for q < count.
-
-    Output q reads input positions q·step + first_offset + j·offset_step for the taps
-    first_tap + j·tap_step, j < taps.
-    """
-
-    phase: int
-    period: int
-    count: int
-    step: int
-    taps: int
-    first_tap: int
-    tap_step: int
-    first_offset: int
-    offset_step: int
-
-    def numbers(self) -> tuple[int, ...]:
-        """As run-time numbers, in the order in which the kernel reads them."""
-        return (
-            self.phase, self.period, self.count, self.step, self.taps,
-            self.first_tap, self.tap_step, self.first_offset, self.offset_step,
-        )  # fmt: skip
-
-
-def axis_phases(
-    outputs: int, window: int, stride: int, low: int, dilation: int, spread: int
-) -> list[AxisPhase]:
-    """Split an axis's outputs by which taps meet an element rather than a zero between them."""
-    period = spread // gcd(stride, spread)
-    tap_step = spread // gcd(dilation, spread)
-    found = []
-    for phase in range(min(period, outputs)):
-        start = phase * stride - low
-        hits = [k for k in range(min(tap_step, window)) if (start + k * dilation) % spread == 0]
-        first = hits[0] if hits else 0
-        taps = len(range(first, window, tap_step)) if hits else 0
-        found.append(
-            AxisPhase(
-                phase, period, len(range(phase, outputs, period)), period * stride // spread,
-                taps, first, tap_step, (start + first * dilation) // spread if hits else 0,
-                tap_step * dilation // spread,
-            )
-        )
-    return found
-
-
-@dataclass(frozen=True)
-class ConvShape:
-    """The extents of a convolution and its geometry."""
-
-    batch: int
-    spatial: tuple[int, ...]
-    cin: int
-    window: tuple[int, ...]
-    outputs: tuple[int, ...]
-    cout: int
-    geometry: ConvAttributes
-
-
-@dataclass(frozen=True)
-class ConvPlan:
-    """What is compiled in: channels, the register block, the input's step along the last axis."""
-
-    dtype: str
-    lanes: int
-    rank: int
-    cin: int
-    cout: int
-    groups: int
-    pixels: int
-    vectors: int
-    step: int
-    merged: bool
-    depthwise: bool
-    padded: bool
-
-
-@dataclass(frozen=True)
-class ConvCall:
-    """The run-time numbers of one phase."""
-
-    plan: ConvPlan
-    numbers: tuple[int, ...]
-
-
-def block_shape(
-    pixels: int, channels: int, lanes: int, registers: int
-) -> tuple[int, int]:
-    """The (pixels, vectors) of the register block that wastes least.
-
-    Counted are the multiply-adds of whole blocks, the broadcasts and loads that feed them, and
-    the latency that few accumulators cannot hide.
-    """
-    room = registers - 4 if registers == 32 else registers - 3
-    across = -(-channels // lanes)
-    best, found = float("inf"), (1, 1)
-    for vectors in range(1, min(across, 4 if registers == 32 else 2) + 1):
-        for rows in range(1, min(pixels, 14 if registers == 32 else 6) + 1):
-            if rows * vectors + vectors > room:
-                continue
-            blocks = -(-pixels // rows) * -(-across // vectors)
-            work = max(rows * vectors, 8.0, 0.75 * (rows + 2 * vectors))
-            cost = blocks * (work + 0.35)
-            if cost < best - 1e-9:
-                best, found = cost, (rows, vectors)
-    return found
-
-
-def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCall]:
-    """The calls that make up a convolution, one per phase, with their numbers.
-
-    Numbers: batch, strip rows, strips per image, padded extents per axis, zeros before per axis,
-    the input's extents per axis, output extents per axis, nine numbers per axis (AxisPhase), and
-    the window's extents.
-    """
-    a = shape.geometry
-    rank = len(shape.spatial)
-    axes = [
-        axis_phases(*item)
-        for item in zip(
-            shape.outputs, shape.window, a.stride, (p[0] for p in a.padding), a.dilation,
-            a.input_dilation, strict=True,
-        )
-    ]  # fmt: skip
-    lanes = target.lanes(dtype)
-    group_out = shape.cout // a.groups
-    depthwise = shape.cin == a.groups == shape.cout
-    narrowest = min(p.count for p in axes[-1])
-    channels = shape.cout if depthwise else group_out
-    pixels, vectors = block_shape(narrowest, channels, lanes, target.registers)
-    calls = []
-    for combination in _product(axes):
-        last = combination[-1]
-        before, after = _margins(combination, shape.spatial)
-        padded = any(before) or any(after)
-        merged = a.groups == 1 and last.tap_step == 1 and last.offset_step == 1
-        plan = ConvPlan(
-            dtype.name, lanes, rank, shape.cin, shape.cout, a.groups, pixels, vectors,
-            last.step, merged, depthwise, padded,
-        )  # fmt: skip
-        calls.append(ConvCall(plan, _numbers(shape, dtype, combination, before, after)))
-    return calls
-
-
-def _product(axes: Sequence[list[AxisPhase]]) -> list[tuple[AxisPhase, ...]]:
-    found: list[tuple[AxisPhase, ...]] = [()]
-    for options in axes:
-        found = [(*head, option) for head in found for option in options]
-    return found
-
-
-def _margins(
-    phases: Sequence[AxisPhase], spatial: Sequence[int]
-) -> tuple[list[int], list[int]]:
-    """The zeros that taps need before and after the input, per axis."""
-    before, after = [], []
-    for phase, extent in zip(phases, spatial, strict=True):
-        last = phase.first_offset + max(phase.taps - 1, 0) * phase.offset_step
-        end = (phase.count - 1) * phase.step + last
-        before.append(max(0, -phase.first_offset))
-        after.append(max(0, end - (extent - 1)))
-    return before, after
-
-
-def _numbers(
-    shape: ConvShape, dtype: np.dtype, phases: Sequence[AxisPhase],
-    before: Sequence[int], after: Sequence[int],
-) -> tuple[int, ...]:  # fmt: skip
-    padded = [b + n + c for b, n, c in zip(before, shape.spatial, after, strict=True)]
-    row = prod(padded[1:]) * shape.cin * dtype.itemsize
-    first = phases[0]
-    reach = max(first.taps - 1, 0) * first.offset_step + 1
-    fits = max(1, (STRIP_BYTES // max(row, 1) - reach) // max(first.step, 1) + 1)
-    enough = max(1, -(-first.count * shape.batch // 64))
-    rows = max(1, min(fits, enough, first.count)) if len(phases) > 1 else first.count
-    strips = -(-first.count // rows)
-    slab = (rows - 1) * first.step + reach
-    numbers = [shape.batch, rows, strips, slab, *padded[1:], *before, *shape.spatial]
-    numbers += shape.outputs
-    for phase in phases:
-        numbers += phase.numbers()
-    return (*numbers, *shape.window)
-
-
-def strip_bytes(call: ConvCall) -> int:
-    """The bytes of one thread's padded strip (0 where none is needed)."""
-    if not call.plan.padded:
-        return 0
-    rank = call.plan.rank
-    extents = call.numbers[3 : 3 + rank]
-    elements = (prod(extents) * call.plan.cin + 127) // 64 * 64
-    return elements * np.dtype(call.plan.dtype).itemsize
+from glubina.codegen.target import llvm_type
 
 
 class _Geometry:
@@ -389,9 +185,7 @@ class _Emit:
                 q = self._line(line.index)
                 self.taps = self._taps_inside(first, q)
                 wanted = f.mul(block.index, f.i64(plan.pixels))
-                start = f.maximum(
-                    f.i64(0), f.minimum(wanted, f.sub(width, f.i64(plan.pixels)))
-                )
+                start = f.maximum(f.i64(0), f.minimum(wanted, f.sub(width, f.i64(plan.pixels))))
                 self._block(n, first, origin, q, start, wanted, width, group, channel, per_group)
 
     def _line(self, line: Value) -> list[Value]:
@@ -436,17 +230,30 @@ class _Emit:
             at = f.add(at, f.mul(axis["first_offset"], step))
         inner = plan.cin // plan.groups
         at = f.add(at, channel if plan.depthwise else f.mul(group, f.i64(inner)))
-        masks = []
-        for v in range(plan.vectors):
-            left = f.sub(f.i64(per_group), f.add(channel, f.i64(v * plan.lanes)))
-            masks.append(first_lanes(f, left, plan.lanes))
+        masks = self._masks(channel, per_group)
         out = f.add(f.mul(group, f.i64(per_group)), channel)
         zero = f.const(0, self.type)
-        sums = self._taps(0, f.element(origin, at, self.kind), self._filter(out),
-                          [zero] * (plan.pixels * plan.vectors), masks, per_group)
+        sums = self._taps(
+            0,
+            f.element(origin, at, self.kind),
+            self._filter(out),
+            [zero] * (plan.pixels * plan.vectors),
+            masks,
+        )
         for spot, value in enumerate(sums):
             f.store(value, f.element(self.scratch, f.i64(spot * plan.lanes), self.kind))
         self._store(n, first, q, start, wanted, width, out, masks)
+
+    def _masks(self, channel: Value, channels: int) -> list[Value] | None:
+        """Which lanes of a block's vectors are channels; None: all of them."""
+        f, plan = self.f, self.plan
+        if channels % (plan.vectors * plan.lanes) == 0:
+            return None
+        left = [
+            f.sub(f.i64(channels), f.add(channel, f.i64(v * plan.lanes)))
+            for v in range(plan.vectors)
+        ]
+        return [first_lanes(f, count, plan.lanes) for count in left]
 
     def _filter(self, out: Value) -> Value:
         """The address of the first tap's weights for the first channel of the block."""
@@ -463,61 +270,60 @@ class _Emit:
         return total
 
     def _taps(
-        self, axis: int, x: Value, w: Value, sums: list[Value], masks: list[Value], channels: int
+        self, axis: int, x: Value, w: Value, sums: list[Value], masks: list[Value] | None
     ) -> list[Value]:
         """Run over the taps of one axis and those within it."""
         f, plan, a = self.f, self.plan, self.g.axes[axis]
         if axis == plan.rank - 1 and plan.merged and not plan.depthwise:
             count = f.mul(a["taps"], f.i64(plan.cin))
-            return self._innermost(count, x, w, sums, masks, channels)
+            return self._innermost(count, x, w, sums, masks)
         x_step = f.mul(a["offset_step"], self.steps[axis])
         w_step = f.mul(a["tap_step"], self._filter_step(axis))
         with f.loop(*self.taps[axis], f.i64(1), sums) as tap:
             x_here = f.element(x, f.mul(tap.index, x_step), self.kind)
             w_here = f.element(w, f.mul(tap.index, w_step), self.kind)
             if axis < plan.rank - 1:
-                following = self._taps(axis + 1, x_here, w_here, tap.values, masks, channels)
+                following = self._taps(axis + 1, x_here, w_here, tap.values, masks)
             elif plan.depthwise:
                 following = self._depthwise(x_here, w_here, tap.values, masks)
             else:
                 count = f.i64(plan.cin // plan.groups)
-                following = self._innermost(count, x_here, w_here, tap.values, masks, channels)
+                following = self._innermost(count, x_here, w_here, tap.values, masks)
             tap.carry(following)
         return tap.results
 
     def _innermost(
-        self, count: Value, x: Value, w: Value, sums: list[Value], masks: list[Value],
-        channels: int,
-    ) -> list[Value]:  # fmt: skip
+        self, count: Value, x: Value, w: Value, sums: list[Value], masks: list[Value] | None
+    ) -> list[Value]:
         f, plan = self.f, self.plan
         lefts = [
             f.element(x, f.i64(p * plan.step * plan.cin), self.kind) for p in range(plan.pixels)
         ]
         rights = [f.element(w, f.i64(v * plan.lanes), self.kind) for v in range(plan.vectors)]
-        whole = channels % (plan.vectors * plan.lanes) == 0
-        return multiply_add_block(
-            f, count, sums, lefts, rights, f.i64(1), f.i64(plan.cout),
-            masks=None if whole else masks,
-        )  # fmt: skip
+        return multiply_add_block(f, count, sums, lefts, rights, f.i64(1), f.i64(plan.cout), masks)
 
     def _depthwise(
-        self, x: Value, w: Value, sums: list[Value], masks: list[Value]
+        self, x: Value, w: Value, sums: list[Value], masks: list[Value] | None
     ) -> list[Value]:
         """One tap: each channel of the input meets its own weight."""
         f, plan = self.f, self.plan
+
+        def load(base: Value, v: int, offset: int) -> Value:
+            place = f.element(base, f.i64(offset + v * plan.lanes), self.kind)
+            return f.masked_load(place, self.type, masks[v]) if masks else f.load(place, self.type)
+
         found = list(sums)
-        for v, mask in enumerate(masks):
-            weights = f.masked_load(f.element(w, f.i64(v * plan.lanes), self.kind), self.type, mask)
+        for v in range(plan.vectors):
+            weights = load(w, v, 0)
             for p in range(plan.pixels):
-                spot = f.i64(p * plan.step * plan.cin + v * plan.lanes)
-                values = f.masked_load(f.element(x, spot, self.kind), self.type, mask)
+                values = load(x, v, p * plan.step * plan.cin)
                 at = p * plan.vectors + v
                 found[at] = f.fma(values, weights, found[at])
         return found
 
     def _store(
         self, n: Value, first: Value, q: list[Value], start: Value, wanted: Value, width: Value,
-        out: Value, masks: list[Value],
+        out: Value, masks: list[Value] | None,
     ) -> None:  # fmt: skip
         """Hand the block to the epilogue, without what an overlapping block did before."""
         f, g, plan = self.f, self.g, self.plan
@@ -535,10 +341,10 @@ class _Emit:
             if plan.rank == 1:
                 position = f.add(position, first)
             spot = f.add(last["phase"], f.mul(last["period"], position))
-            for v, mask in enumerate(masks):
+            for v in range(plan.vectors):
                 here = f.add(
                     f.mul(r.index, f.i64(plan.vectors * plan.lanes)), f.i64(v * plan.lanes)
                 )
                 values = f.load(f.element(self.scratch, here, self.kind), self.type)
                 channel = f.add(out, f.i64(v * plan.lanes))
-                self.finish.store(f, (*index, spot, channel), values, mask)
+                self.finish.store(f, (*index, spot, channel), values, masks[v] if masks else None)

@@ -47,9 +47,7 @@ def stages(
 def functions(plan: MatmulPlan, key: str, own: int, epilogue: Finish) -> list[Function]:
     """The native functions of the stages; the epilogue's index is (batch, m, n)."""
     write = {"pack": _pack, "matmul": _matmul, "combine": _combine}
-    return [
-        write[name](_Product(f"{name}_{key}", plan, own), epilogue) for name in _names(plan)
-    ]
+    return [write[name](_Product(f"{name}_{key}", plan, own), epilogue) for name in _names(plan)]
 
 
 def _names(plan: MatmulPlan) -> list[str]:
@@ -135,9 +133,7 @@ def _blocks(p: _Product, epilogue: Finish) -> Function:
         if plan.b == "strided":
             sums = _gathered_block(p, depth, sums, lefts, rights, left_step, right_step, masks)
         else:
-            sums = multiply_add_block(
-                f, depth, sums, lefts, rights, left_step, right_step, masks
-            )
+            sums = multiply_add_block(f, depth, sums, lefts, rights, left_step, right_step, masks)
         target = scratch or p.at(p.sums, f.mul(item.index, f.i64(size * plan.lanes)))
         for spot, value in enumerate(sums):
             f.store(value, p.at(target, f.i64(spot * plan.lanes)))
@@ -288,9 +284,7 @@ def _dots(p: _Product, epilogue: Finish) -> Function:
             turned = transposed(f, sums) if lanes > 1 else sums
             while len(turned) > 1:
                 half = len(turned) // 2
-                turned = [
-                    f.fadd(x, y) for x, y in zip(turned[:half], turned[half:], strict=True)
-                ]
+                turned = [f.fadd(x, y) for x, y in zip(turned[:half], turned[half:], strict=True)]
             finish.store(f, (batch, row.index, column), turned[0], p.mask(column, 0))
     return frame.finish()
 

@@ -81,16 +81,23 @@ def _copying(
 ) -> None:  # fmt: skip
     """The long axis has any stride; where it is 1, whole vectors are copied."""
     type_ = vector(kind, lanes)
-    places = range(0, stride, lanes)
     left = f.sub(source.long, first)
-    masks = [first_lanes(f, f.sub(left, f.i64(at)), lanes) for at in places]
     dense = f.compare("eq", source.step_long, f.i64(1))
-    with f.when(dense), f.loop(f.i64(0), source.depth, f.i64(1)) as k:
-        base = f.element(origin, f.add(first, f.mul(k.index, source.step_k)), kind)
-        for mask, at in zip(masks, places, strict=True):
-            values = f.masked_load(f.element(base, f.i64(at), kind), type_, mask)
-            spot = f.add(f.mul(k.index, f.i64(stride)), f.i64(at))
-            f.store(values, f.element(panel, spot, kind))
+    inside = f.compare("sge", left, f.i64(stride))
+
+    def copy(masks: list[Value] | None) -> None:
+        with f.loop(f.i64(0), source.depth, f.i64(1)) as k:
+            base = f.element(origin, f.add(first, f.mul(k.index, source.step_k)), kind)
+            for v, at in enumerate(range(0, stride, lanes)):
+                place = f.element(base, f.i64(at), kind)
+                values = f.masked_load(place, type_, masks[v]) if masks else f.load(place, type_)
+                spot = f.add(f.mul(k.index, f.i64(stride)), f.i64(at))
+                f.store(values, f.element(panel, spot, kind))
+
+    with f.when(f.binary("and", dense, inside)):
+        copy(None)
+    with f.when(f.binary("and", dense, f.compare("slt", left, f.i64(stride)))):
+        copy([first_lanes(f, f.sub(left, f.i64(at)), lanes) for at in range(0, stride, lanes)])
     last = f.sub(source.long, f.i64(1))
     with (
         f.when(f.emit("i1", f"xor {dense}, true")),
@@ -111,14 +118,20 @@ def _transposing(
     """k has stride 1: square blocks are transposed in registers."""
     type_ = vector(kind, lanes)
     last = f.sub(source.long, f.i64(1))
-    with f.loop(f.i64(0), source.depth, f.i64(lanes)) as k:
-        mask = first_lanes(f, f.sub(source.depth, k.index), lanes)
+    whole = f.binary("and", source.depth, f.i64(-lanes))
+
+    def turn(k: Value, mask: Value | None) -> None:
         with f.loop(f.i64(0), f.i64(stride), f.i64(lanes)) as at:
             rows = []
             for r in range(lanes):
                 row = f.minimum(f.add(first, f.add(at.index, f.i64(r))), last)
-                spot = f.add(f.mul(row, source.step_long), k.index)
-                rows.append(f.masked_load(f.element(origin, spot, kind), type_, mask))
+                place = f.element(origin, f.add(f.mul(row, source.step_long), k), kind)
+                rows.append(f.masked_load(place, type_, mask) if mask else f.load(place, type_))
             for i, column in enumerate(transposed(f, rows) if lanes > 1 else rows):
-                place = f.add(f.mul(f.add(k.index, f.i64(i)), f.i64(stride)), at.index)
+                place = f.add(f.mul(f.add(k, f.i64(i)), f.i64(stride)), at.index)
                 f.store(column, f.element(panel, place, kind))
+
+    with f.loop(f.i64(0), whole, f.i64(lanes)) as k:
+        turn(k.index, None)
+    with f.when(f.compare("slt", whole, source.depth)):
+        turn(whole, first_lanes(f, f.sub(source.depth, whole), lanes))
