@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from glubina.graph.errors import GraphError
 from glubina.graph.node import Node, topological
 from glubina.schedule.kernel import Kernel
+from glubina.schedule.order import in_order
 from glubina.schedule.units import Units
 from glubina.schedule.views import affine_view
 
@@ -338,23 +338,8 @@ def kernel_kind(anchors: tuple[Node, ...]) -> str:
 def sorted_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
     """The kernels in an order in which each finds its inputs ready."""
     maker = {output: i for i, kernel in enumerate(kernels) for output in kernel.outputs}
-    done: dict[int, None] = {}
-    entered: set[int] = set()
-    for first in range(len(kernels)):
-        stack = [(first, False)]
-        while stack:
-            i, ready = stack.pop()
-            if i in done:
-                continue
-            if ready:
-                done[i] = None
-                continue
-            if i in entered:
-                raise GraphError(f"the kernels of {kernels[i].outputs} need each other")
-            entered.add(i)
-            stack.append((i, True))
-            stack.extend((maker[n], False) for n in reversed(kernels[i].inputs) if n in maker)
-    return [kernels[i] for i in done]
+    after = [[maker[n] for n in kernel.inputs if n in maker] for kernel in kernels]
+    return [kernels[i] for i in in_order(after)]
 
 
 def _sharing_key(node: Node) -> tuple[object, ...] | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from glubina.graph.errors import GraphError
 from glubina.graph.node import Node
 from glubina.schedule.kernel import Kernel
 
@@ -36,7 +37,8 @@ def settle(
         after[writer] |= others
         kept[output] = taken
         used.add(taken)
-    return [kernels[i] for i in _sorted(after)], kept
+    order = in_order([sorted(needed) for needed in after])
+    return [kernels[i] for i in order], kept
 
 
 def _needs(after: Sequence[set[int]], kernel: int, other: int) -> bool:
@@ -52,9 +54,14 @@ def _needs(after: Sequence[set[int]], kernel: int, other: int) -> bool:
     return False
 
 
-def _sorted(after: Sequence[set[int]]) -> list[int]:
-    """Depth first from the first kernel on: what a kernel needs runs shortly before it."""
+def in_order(after: Sequence[Iterable[int]]) -> list[int]:
+    """The kernels' numbers so that each comes after those in its `after`.
+
+    Depth first from the first kernel on: what a kernel needs runs shortly before it. GraphError
+    where kernels need each other.
+    """
     done: dict[int, None] = {}
+    entered: set[int] = set()
     for first in range(len(after)):
         stack = [(first, False)]
         while stack:
@@ -63,9 +70,12 @@ def _sorted(after: Sequence[set[int]]) -> list[int]:
                 continue
             if ready:
                 done[i] = None
-            else:
-                stack.append((i, True))
-                stack.extend((j, False) for j in sorted(after[i], reverse=True))
+                continue
+            if i in entered:
+                raise GraphError(f"kernels need each other: number {i} waits for itself")
+            entered.add(i)
+            stack.append((i, True))
+            stack.extend((j, False) for j in reversed(list(after[i])))
     return list(done)
 
 
@@ -79,8 +89,6 @@ def _reads_in_step(kernel: Kernel, taken: Node) -> bool:
     reading = {taken}  # nodes that need the input
     for node in _inside(kernel, stop):
         if any(source in reading for source in node.sources):
-            if node in kernel.anchors:
-                return False
             if node.op.family != "elementwise" and node.op.name != "reshape":
                 return False
             reading.add(node)
