@@ -165,13 +165,13 @@ class Trainer:
         return self.loss
 
     def _outputs(self, source: Batches, dtype: np.dtype[Any]) -> Tensor:
-        """The model's outputs for one example, not computed: their shape is what is asked.
+        """The model's outputs for a mini-batch, not computed: their shape is what is asked.
 
         Layers that take their sizes from the data take them here, and a shape that does not fit
         is refused here, by the layer.
         """
         if source.examples is not None:
-            first = source.examples.x[:1]
+            first = source.examples.x[: source.batch_size]
         else:
             assert source.loader is not None
             first = inputs_of(pair(source.loader.dataset[0])[0], dtype, "an example's x")[None]
