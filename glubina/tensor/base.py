@@ -133,6 +133,9 @@ def claim(tensor: Tensor) -> None:
 
     cell = tensor._cell
     held = cell.value()
+    if held is not None and held.is_empty():
+        held.owner = cell.owner = _ref(tensor)  # an argument while a function is recorded
+        return
     if held is not None and held.buffer is not None:
         leaf = leaf_of_buffer(held.buffer, held.shape, held.dtype)
     else:

@@ -43,6 +43,12 @@ class Leaf(Node):
     freed: bool
     error: BaseException | None
 
+    def is_empty(self) -> bool:
+        """Whether there is no value, nor a way to one: an argument of a recorded function."""
+        return (
+            self.buffer is None and self.origin is None and self.number is None and not self.error
+        )
+
 
 # A leaf is told from others by being itself; numbering them as `ops.input` does costs time.
 _UNNUMBERED = InputAttributes(-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Hashable
+from types import FunctionType, MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import numpy as np
@@ -33,7 +34,8 @@ class Compiled(Generic[P, R]):
     """
 
     def __init__(self, function: Callable[P, R], keep_gradients: bool = False) -> None:
-        functools.update_wrapper(self, function)
+        if isinstance(function, (FunctionType, MethodType)):
+            functools.update_wrapper(self, function)
         self._function = function
         self._keep = keep_gradients
         self._recordings: dict[Hashable, list[Recording]] = {}

@@ -12,6 +12,7 @@ from glubina.graph.errors import DTypeError
 from glubina.graph.node import DType, Node
 from glubina.tensor.base import TensorBase, wrap
 from glubina.tensor.cell import Cell, Leaf, Scalar, leaf_of_array
+from glubina.tensor.mode import mode
 from glubina.tensor.promotion import DEFAULT, as_dtype, float64
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def is_tensor(value: object) -> TypeGuard[Tensor]:
 def settled(leaf: Leaf) -> Tensor:
     """A tensor whose value is there."""
     tensor = wrap(leaf)
+    if mode.trace is not None:
+        mode.trace.own.add(tensor._cell)
     return tensor
 
 

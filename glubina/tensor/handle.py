@@ -16,7 +16,9 @@ from glubina.tensor import (
     shaping,
 )
 from glubina.tensor.base import consume, consume_value, made, wrap
-from glubina.tensor.convert import ArrayLike, Operand, as_tensor
+from glubina.tensor.cell import leaf_of_array
+from glubina.tensor.convert import ArrayLike, Operand, as_tensor, settled
+from glubina.tensor.errors import GradientError
 from glubina.tensor.methods import Methods
 from glubina.tensor.mode import mode
 from glubina.tensor.promotion import as_dtype
@@ -203,6 +205,19 @@ class Tensor(Methods):
     backward = autograd.backward
     requires_grad_ = inplace.requires_grad_
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GradientError(
+                "deepcopy: only leaf tensors can be copied with what they are; use clone(), or "
+                "detach() first"
+            )
+        copy: Tensor = wrap(ops.detach(self._cell.node)).realise()
+        memo[id(self)] = copy.requires_grad_(self._requires_grad)
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.numpy(), self._requires_grad)
+
     # -- types -----------------------------------------------------------------------------------
 
     def astype(self, dtype: object, *, copy: bool = True) -> Tensor:
@@ -233,6 +248,10 @@ class Tensor(Methods):
     def type_as(self, other: Tensor) -> Tensor:
         """In the dtype of another tensor."""
         return self.astype(other.dtype, copy=False)
+
+
+def _restored(array: NDArray[Any], requires_grad: bool) -> Tensor:
+    return settled(leaf_of_array(array)).requires_grad_(requires_grad)
 
 
 made.kind = Tensor

@@ -167,7 +167,7 @@ def buffer_of(leaf: Leaf) -> Buffer:
         if leaf.number is not None:
             buffer = leaf.buffer = buffer_of_number(leaf.number, leaf.dtype)
         elif leaf.error is not None:
-            raise type(leaf.error)(*leaf.error.args) from leaf.error
+            raise leaf.error.with_traceback(None)
         else:
             raise TraceError(
                 "the value of an argument of a compiled function was asked for: while the function "

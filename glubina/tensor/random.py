@@ -78,6 +78,10 @@ class Generator:
             cell.node, cell.leaf = leaf_of_array(self._state()), None
             self._held = (self.seed, self.counter)
 
+    def forget(self) -> None:
+        """Do not trust the cell: a compiled function failed on its way."""
+        self._held = (-1, -1)
+
     def advance(self, draws: int) -> None:
         """Count the draws that a compiled function made; it has counted them in the cell."""
         self.counter += draws

@@ -39,11 +39,13 @@ def _node(target: _Target) -> Node:
 
 def realise(cells: Iterable[Cell]) -> None:
     """Work out the values of cells, all pending ones in one program."""
-    targets = _pending(dict.fromkeys(cells))
+    cells = dict.fromkeys(cells)
+    targets = _pending(cells)
     if not targets:
         return
     if mode.trace is not None:
         _realise_constants(targets)
+        mode.trace.own.update(cells)
         return
     others = _pending(made.alive())
     asked = set(map(id, targets))
@@ -60,8 +62,9 @@ def realise_pending() -> None:
 def _realise_constants(targets: list[_Target]) -> None:
     """While a function is recorded only what depends on nothing can be worked out."""
     assert mode.trace is not None
-    if structure([_node(t) for t in targets]).leaves:
-        mode.trace.refuse()
+    for leaf in structure([_node(t) for t in targets]).leaves:
+        if leaf.number is None and mode.trace.reads.get(leaf) not in mode.trace.own:
+            mode.trace.refuse()
     _realise(targets, [])
 
 
@@ -187,5 +190,5 @@ def array_of(cell: Cell) -> NDArray[Any]:
         leaf = cell.value()
         assert leaf is not None
     if mode.trace is not None:
-        mode.trace.check_read(leaf)
+        mode.trace.check_read(cell)
     return programs.buffer_of(leaf).array(leaf.shape, leaf.dtype)

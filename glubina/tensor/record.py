@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from glubina.graph.node import Node
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import programs
-from glubina.tensor.base import TensorBase, claim, consume_value, wrap
+from glubina.tensor.base import TensorBase, consume_value, wrap
 from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
-from glubina.tensor.convert import as_tensor
+from glubina.tensor.convert import as_tensor, settled
+from glubina.tensor.errors import TraceError
 from glubina.tensor.mode import mode
 from glubina.tensor.realise import realise, realise_pending, settle
 from glubina.tensor.structure import structure
@@ -22,6 +24,8 @@ from glubina.tensor.trace import Guard, Trace, advanced, resolved
 if TYPE_CHECKING:
     from glubina.tensor.handle import Tensor
     from glubina.tensor.random import Generator
+
+R = TypeVar("R")
 
 _SLICE = 0.05  # seconds of native steps between two looks at Python's signals
 _count = sys.getrefcount
@@ -113,51 +117,52 @@ def _value(cell: Cell) -> Node:
 def _recording(
     trace: Trace, arguments: list[Cell], first: list[Node], form: Any, nodes: list[Node], keep: bool
 ) -> Recording:
-    """Put the program together: outputs are the written cells, the gradients, the results."""
+    """Put the program together: outputs are the written cells, the results, the gradients."""
     cells = list(trace.written)
+    starts = [content.node for content in trace.written.values()]
     outputs = [_value(cell) for cell in cells]
     for generator, draws in trace.draws.items():
         cells.append(generator.cell())
+        starts.append(generator.cell().node)
         outputs.append(advanced(generator.cell().node, draws))
-    gradients: list[tuple[Tensor, Tensor | None]] = []
+    gradients: list[Tensor] = []
     for tensor, before in trace.gradients.items():
-        made = tensor.grad
-        if made is None or (tensor._cell in trace.written and not keep):
+        if tensor._cell in arguments:
+            raise TraceError(
+                "backward() in a compiled function gives its arguments no `grad`; use "
+                "gl.value_and_grad in the function and return the gradients"
+            )
+        if tensor.grad is None or (tensor._cell in trace.written and not keep):
             continue
-        if before is not None:
-            cells.append(before._cell)
-            outputs.append(consume_value(made))
+        if before is None:
+            gradients.append(tensor)
+            nodes = [*nodes, consume_value(tensor.grad)]
         else:
-            gradients.append((tensor, before))
-    for tensor, _ in gradients:
-        assert tensor.grad is not None
-        nodes = [*nodes, consume_value(tensor.grad)]
+            cells.append(before._cell)
+            starts.append(before._cell.node)
+            outputs.append(consume_value(tensor.grad))
     outputs = resolved([*outputs, *nodes])
     found = structure(outputs, merge=False)
-    places = {leaf: i for i, leaf in enumerate(found.leaves)}
-    starts = [content.node for content in trace.written.values()]
-    starts += [cell.node for cell in cells[len(starts) :]]
-    updates = [places.get(node, -1) if type(node) is Leaf else -1 for node in starts]
-    updates += [-1] * len(nodes)
+    places: dict[Node, int] = {leaf: i for i, leaf in enumerate(found.leaves)}
+    updates = [places.get(node, -1) for node in starts] + [-1] * len(nodes)
     key = ("recorded", *found.key, tuple(updates))
     program = programs.find(key, outputs, found.leaves, updates, merge=False)
-    slots: list[Cell | int] = []
-    numbers = {leaf: i for i, leaf in enumerate(first)}
-    fixed: list[Buffer] = []
-    sources: list[tuple[str, Any]] = []
-    for number in program.inputs:
-        leaf = found.leaves[number]
-        if leaf in numbers:
-            sources.append(("argument", numbers[leaf]))
-        elif leaf in trace.reads and leaf.number is None:
-            sources.append(("cell", trace.reads[leaf]))
-        else:
-            sources.append(("constant", programs.buffer_of(leaf)))
-    del slots, fixed
-    targets: list[Cell | int] = [
-        arguments.index(cell) if cell in arguments else cell for cell in cells
-    ]
-    return Recording(trace, program, sources, targets, form, [t for t, _ in gradients])
+    sources = [_source(trace, first, found.leaves[i]) for i in program.inputs]
+    targets = [arguments.index(cell) if cell in arguments else cell for cell in cells]
+    return Recording(trace, program, sources, targets, form, gradients)
+
+
+_Source = tuple[Literal["argument"], int] | tuple[Literal["cell"], Cell] | Buffer
+
+
+def _source(trace: Trace, first: list[Node], leaf: Leaf) -> _Source:
+    """Where an input of the program comes from: an argument, a cell, or always the same."""
+    for number, node in enumerate(first):
+        if node is leaf:
+            return "argument", number
+    if leaf in trace.reads and leaf.number is None:
+        return "cell", trace.reads[leaf]
+    return programs.buffer_of(leaf)
 
 
 class Recording:
@@ -167,14 +172,15 @@ class Recording:
         self,
         trace: Trace,
         program: programs.Compiled,
-        sources: list[tuple[str, Any]],
+        sources: list[_Source],
         targets: list[Cell | int],
         form: Any,
         gradients: list[Tensor],
     ) -> None:
         self.guards: list[Guard] = list(trace.guards.values())
+        kept = set(map(id, gradients))
         for tensor, before in trace.gradients.items():
-            if tensor in gradients or before is not None:
+            if id(tensor) in kept or before is not None:
                 self.guards.append((_same_gradient(tensor, before), True))
         self.callbacks = list(trace.callbacks.values())
         self.draws: list[tuple[Generator, int]] = list(trace.draws.items())
@@ -183,9 +189,16 @@ class Recording:
         self.form = form
         self.gradients = gradients
         # the inputs as a list that is completed at each run
-        self.inputs: list[Any] = [s if kind == "constant" else None for kind, s in sources]
-        self.cells = [(i, s) for i, (kind, s) in enumerate(sources) if kind == "cell"]
-        self.arguments = [(i, s) for i, (kind, s) in enumerate(sources) if kind == "argument"]
+        self.inputs: list[Any] = [s if isinstance(s, Buffer) else None for s in sources]
+        self.cells: list[tuple[int, Cell]] = []
+        self.arguments: list[tuple[int, int]] = []
+        for place, source in enumerate(sources):
+            if isinstance(source, Buffer):
+                continue
+            if source[0] == "cell":
+                self.cells.append((place, source[1]))
+            else:
+                self.arguments.append((place, source[1]))
         self.outputs = list(zip(program.takes, program.sizes, program.shapes, strict=True))
 
     def holds(self) -> bool:
@@ -204,8 +217,16 @@ class Recording:
                 outputs.append(Buffer(size))
         for _, size, _ in self.outputs[len(outputs) :]:
             outputs.append(Buffer(size))
-        self.program.run(inputs, outputs)
+        self._run(partial(self.program.run, inputs, outputs))
         return self._finish(arguments, inputs, outputs, 1)
+
+    def _run(self, run: Callable[[], R]) -> R:
+        try:
+            return run()
+        except BaseException:
+            for generator, _ in self.draws:
+                generator.forget()
+            raise
 
     def _gather(self, arguments: list[Cell]) -> list[Buffer]:
         for callback in self.callbacks:
@@ -234,7 +255,7 @@ class Recording:
                 cell = arguments[target] if type(target) is int else target
                 settle(cell, buffer, shape, dtype)  # type: ignore[arg-type]
         results = [
-            _ready(leaf_of_buffer(buffer, shape, dtype))
+            settled(leaf_of_buffer(buffer, shape, dtype))
             for buffer, (_, _, (shape, dtype)) in zip(outputs[count:], self.outputs[count:])
         ]
         if self.gradients:
@@ -263,7 +284,8 @@ class Recording:
                 continue
             results = [Buffer(size) for _, size, _ in self.outputs[len(outputs) :]]
             filled = [b for b in outputs if b is not None] + results
-            ran = self.program.run_many(inputs, filled, steps - done, _SLICE)
+            left = steps - done
+            ran = self._run(partial(self.program.run_many, inputs, filled, left, _SLICE))
             value = self._finish([], inputs, filled, ran)
             done += ran
         return value
@@ -271,12 +293,6 @@ class Recording:
 
 def _same_gradient(tensor: Tensor, before: Tensor | None) -> Callable[[], bool]:
     return lambda: tensor.grad is before
-
-
-def _ready(leaf: Leaf) -> Tensor:
-    from glubina.tensor.convert import settled
-
-    return settled(leaf)
 
 
 def _buffer(cell: Cell) -> Buffer:
@@ -308,6 +324,3 @@ _UNSHARED = _calibrated()
 def _is_own(cell: Cell, buffer: Buffer) -> bool:
     """Whether nobody but the cell (and the list of inputs) holds its leaf and its buffer."""
     return _references(cell, buffer) <= _UNSHARED + 1 and not buffer.exported
-
-
-__all__ = ["Recording", "claim", "record"]

@@ -46,7 +46,8 @@ class Trace:
 
     reads: of each leaf that was read the cell that held it. written: the cells that the function
     changed, with what they held before. gradients: the tensors whose `grad` it made, with the
-    `grad` from before. draws: how many random draws it made from each generator.
+    `grad` from before. draws: how many random draws it made from each generator. own: cells with
+    values that do not depend on anything, which may be read.
     """
 
     def __init__(self) -> None:
@@ -54,6 +55,7 @@ class Trace:
         self.written: dict[Cell, _Content] = {}
         self.gradients: dict[Tensor, Tensor | None] = {}
         self.draws: dict[Generator, int] = {}
+        self.own: set[Cell] = set()
         self.guards: dict[Any, Guard] = {}
         self.callbacks: dict[Any, Callable[[], object]] = {}
 
@@ -90,9 +92,9 @@ class Trace:
             "value, or leave this part outside of the function"
         )
 
-    def check_read(self, leaf: Leaf) -> None:
+    def check_read(self, cell: Cell) -> None:
         """Refuse to read a value that may be another one when the function runs again."""
-        if leaf.buffer is None or leaf in self.reads:
+        if cell not in self.own:
             self.refuse()
 
 

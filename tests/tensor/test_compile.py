@@ -247,10 +247,15 @@ def test_values_cannot_be_asked_for_while_recording() -> None:
     def read_state(x: Any) -> Any:
         return x * float((outside * x).sum())
 
-    for function in (read_argument, decide, read_state):
+    def read_constant(x: Any) -> Any:
+        return x * outside[1].item()
+
+    for function in (read_argument, decide, read_state, read_constant):
         with pytest.raises(TraceError, match="where"):
             gl.compile(function)(gl.ones(1))
     assert "shape=(1,)" in repr_while_recording()
+    own = gl.compile(lambda x: x * gl.tensor([2.0, 3.0])[0].item() + gl.ones(2).sum().item())
+    assert own(gl.ones(1)).tolist() == [4]
     with pytest.raises(TraceError, match="bytearray"):
         gl.compile(lambda x: x)(bytearray(3))
 
@@ -259,6 +264,15 @@ def repr_while_recording() -> str:
     texts = []
     gl.compile(lambda x: texts.append(repr(x)))(gl.ones(1))
     return texts[0]
+
+
+def test_derivatives_by_arguments() -> None:
+    both = gl.compile(gl.value_and_grad(lambda x: (x**2).sum()))
+    value, slope = both(gl.tensor([1.0, 3.0]))
+    assert (value.item(), slope.tolist()) == (10, [2, 6])
+    x = gl.tensor([1.0], requires_grad=True)
+    with pytest.raises(TraceError, match="value_and_grad"):
+        gl.compile(lambda x: (x**2).sum().backward())(x)
 
 
 def test_an_error_while_recording_changes_nothing() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 from typing import Any
 
 import numpy as np
@@ -269,6 +271,19 @@ def test_values_that_are_held_are_kept_when_their_graph_runs() -> None:
     gc.collect()
     out.item()
     assert out._cell.value() is not None
+
+
+def test_copies() -> None:
+    x = gl.tensor([1.0, 2.0], requires_grad=True)
+    for other in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert other.requires_grad
+        other.data.add_(1)
+        assert other.tolist() == [2, 3]
+        assert x.tolist() == [1, 2]
+    with pytest.raises(GradientError, match="clone"):
+        copy.deepcopy(x * 2)
+    (x.clone() * 3).sum().backward()
+    assert x.grad.tolist() == [3, 3]
 
 
 def test_a_long_chain_runs_and_is_freed() -> None:
