@@ -83,6 +83,7 @@ class Function:
         self.linkage = linkage
         self.declarations: set[str] = set()
         self.helpers: dict[str, Function] = {}
+        self.seldom = False  # while true, helpers are called instead of being put inline
         self._count = 0
         self._block = "entry"
         self._lines: list[str] = ["entry:"]
@@ -239,7 +240,14 @@ class Function:
         if name not in self.helpers:
             self.helpers[name] = make()
         text = f"call {returns} @{name}({', '.join(str(o) for o in operands)})"
-        return self.emit(returns, text)
+        return self.emit(returns, text + (" noinline" if self.seldom else ""))
+
+    @contextmanager
+    def rarely(self, rarely: bool = True) -> Iterator[None]:
+        """What is written inside runs seldom: it should be short rather than fast."""
+        before, self.seldom = self.seldom, rarely
+        yield
+        self.seldom = before
 
     def any(self, mask: Value) -> Value:
         """Whether a condition holds in some lane (i1)."""

@@ -117,7 +117,7 @@ class _Map:
         # The number of full steps decides where the rest begins.
         done = f.binary("and", f.maximum(f.sub(stop, start), f.i64(0)), f.i64(-step))
         short = self.space.loop(None, self.lanes)
-        with f.loop(f.add(start, done), stop, f.i64(self.lanes)) as loop:
+        with f.rarely(), f.loop(f.add(start, done), stop, f.i64(self.lanes)) as loop:
             self._body(short, loop.index, 1, self.evaluator.mask_below(f.sub(stop, loop.index)))
 
     # -- rows -----------------------------------------------------------------------------------
@@ -159,11 +159,13 @@ class _Map:
                     self._rest(row, full, inner)
 
     def _rest(self, row: Affine, position: int, inner: int) -> None:
+        hot = position == 0
         while position < inner:
             left = inner - position
             mask = None if left >= self.lanes else self.evaluator.mask_below(self.f.i64(left))
             at = self.space.add(row, position)
-            self._body(at, None, 1, mask, min(left, self.lanes))
+            with self.f.rarely(not hot):
+                self._body(at, None, 1, mask, min(left, self.lanes))
             position += self.lanes
 
     def _fitting(self, inner: int) -> int:

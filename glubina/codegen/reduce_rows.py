@@ -144,7 +144,8 @@ class _Rows(ReduceFunction):
         with f.loop(f.add(first, done), last, f.i64(lanes), loop.results) as tail, self.scopes():
             self.vectorised.index.bind(rest, tail.index)
             mask = self.mask(f.sub(last, tail.index))
-            tail.carry(self._step(kept, ZERO, rest, tail.values, 1, mask))
+            with f.rarely():
+                tail.carry(self._step(kept, ZERO, rest, tail.values, 1, mask))
         return tail.results
 
     def _line(
@@ -180,11 +181,13 @@ class _Rows(ReduceFunction):
     def _rest(
         self, kept: Affine, line: Affine, position: int, inner: int, values: list[Value]
     ) -> list[Value]:
+        hot = position == 0
         while position < inner:
             left = min(inner - position, self.lanes)
             mask = None if left == self.lanes else self.mask(self.f.i64(left))
             at = Affine(position, ())
-            values = self._step(kept, line, at, values, 1, mask, left)
+            with self.f.rarely(not hot):
+                values = self._step(kept, line, at, values, 1, mask, left)
             position += self.lanes
         return values
 
