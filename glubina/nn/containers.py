@@ -28,7 +28,7 @@ class _Ordered(Module):
         return names[index]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, self._name(index), checked(self, module))
+        self.add_module(self._name(index), module)
 
     def __delitem__(self, index: int) -> None:
         gone = self._name(index)
@@ -40,11 +40,11 @@ class _Ordered(Module):
         for name in self._names():
             delattr(self, name)
         for position, (name, child) in enumerate(named):
-            setattr(self, str(position) if name.isdigit() else name, child)
+            self.add_module(str(position) if name.isdigit() else name, child)
 
     def append(self, module: Module) -> Any:
         """Add a module at the end; returns the container itself."""
-        setattr(self, str(len(self)), checked(self, module))
+        self.add_module(str(len(self)), module)
         return self
 
     def extend(self, modules: Iterable[Module]) -> Any:
@@ -55,20 +55,11 @@ class _Ordered(Module):
 
     def insert(self, index: int, module: Module) -> Any:
         """Put a module before the one at `index`; returns the container itself."""
+        self._check_child("0", module)
         named = list(self.named_children())
-        named.insert(index, ("0", checked(self, module)))
+        named.insert(index, ("0", module))
         self._replace(named)
         return self
-
-
-def checked(container: Module, module: Any) -> Module:
-    """The module, or a TypeError that names what came instead."""
-    if isinstance(module, Module):
-        return module
-    hint = f"; did you mean {module.__name__}()?" if isinstance(module, type) else ""
-    raise TypeError(
-        f"{type(container).__name__} holds modules, got {type(module).__name__} {module!r}{hint}"
-    )
 
 
 @register
@@ -84,7 +75,7 @@ class Sequential(_Ordered):
         if len(modules) == 1 and isinstance(modules[0], Mapping):
             named = modules[0]
         for name, module in named.items():
-            setattr(self, name, checked(self, module))
+            self.add_module(name, module)
 
     def forward(self, x: Any) -> Any:
         """Each module on the result of the one before."""
@@ -143,9 +134,7 @@ class ModuleDict(Module):
         self.update(modules or {})
 
     def __setitem__(self, name: str, module: Module) -> None:
-        if hasattr(type(self), name) or "." in name:
-            raise KeyError(f"ModuleDict cannot hold a module under the name {name!r}")
-        setattr(self, name, checked(self, module))
+        self.add_module(name, module)
 
     def __getitem__(self, name: str) -> Module:
         found = dict(self.named_children())

@@ -129,8 +129,18 @@ class Module(Trainable):
         setattr(self, name, value)
 
     def add_module(self, name: str, module: Module) -> None:
-        """The same as assigning the attribute."""
+        """The same as assigning the attribute, with a check of the name and of the module."""
+        self._check_child(name, module)
         setattr(self, name, module)
+
+    def _check_child(self, name: str, module: Any) -> None:
+        own = type(self).__name__
+        if not isinstance(module, Module):
+            hint = f"; did you mean {module.__name__}()?" if isinstance(module, type) else ""
+            kind = type(module).__name__
+            raise TypeError(f"{own} holds modules, got {kind} {module!r}{hint}")
+        if not name or "." in name or hasattr(type(self), name):
+            raise KeyError(f"{own} cannot hold a module under the name {name!r}")
 
     def get_submodule(self, path: str) -> Module:
         """The module of a dotted name, as `named_modules` gives it."""
@@ -158,10 +168,13 @@ class Module(Trainable):
             parameter.requires_grad_(requires_grad)
         return self
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or make them zero."""
         for parameter in self.parameters():
-            parameter.grad = None
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.zero_()
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
         """Call `function` on every module, children before parents (to initialise weights)."""

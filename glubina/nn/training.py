@@ -67,14 +67,14 @@ class Trainable:
         return self._compiled("fit").fit(
             x,
             y,
-            batch_size,
-            epochs,
-            validation_data,
-            validation_split,
-            callbacks,
-            shuffle,
-            seed,
-            verbose,
+            batch_size=batch_size,
+            epochs=epochs,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            callbacks=callbacks,
+            shuffle=shuffle,
+            seed=seed,
+            verbose=verbose,
         )
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 256) -> dict[str, float]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from glubina.optim import lr_scheduler
 from glubina.optim.adam import Adam, AdamW
 from glubina.optim.clip import clip_grad_norm_, clip_grad_value_
-from glubina.optim.optimizer import Optimizer
-from glubina.optim.schedule import (
+from glubina.optim.lr_scheduler import (
     CosineAnnealingLR,
     ExponentialLR,
     LambdaLR,
+    LRScheduler,
     MultiStepLR,
-    Schedule,
     StepLR,
 )
+from glubina.optim.optimizer import Optimizer
 from glubina.optim.sgd import SGD
 
 RULES: dict[str, Callable[[Any], Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
@@ -38,9 +39,10 @@ __all__ = [
     "MultiStepLR",
     "Optimizer",
     "RULES",
-    "Schedule",
+    "LRScheduler",
     "StepLR",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "lr_scheduler",
     "named",
 ]

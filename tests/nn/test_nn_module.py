@@ -211,6 +211,12 @@ def test_containers_hold_modules_only() -> None:
         nn.Sequential(nn.ReLU)
     with pytest.raises(TypeError, match="holds modules, got int"):
         nn.ModuleList([3])
+    net = nn.Sequential(nn.ReLU())
+    with pytest.raises(TypeError, match="holds modules, got int"):
+        net.insert(0, 3)
+    assert len(net) == 1
+    with pytest.raises(KeyError, match="cannot hold a module under the name 'forward'"):
+        nn.Sequential({"forward": nn.ReLU()})
 
 
 def test_lists_and_dicts_register() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from glubina.optim.optimizer import Optimizer
 
 
-class Schedule:
+class LRScheduler:
     """The base: the rate of epoch n is a function of n and of the rate at the beginning.
 
     Making a schedule sets the rates of epoch 0; `step()` goes on to the next epoch. A schedule is
@@ -55,7 +55,7 @@ class Schedule:
         self._set()
 
 
-class StepLR(Schedule):
+class StepLR(LRScheduler):
     """lr = base · gamma^⌊epoch / step_size⌋: a drop every `step_size` epochs."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
@@ -69,7 +69,7 @@ class StepLR(Schedule):
         return float(base * self.gamma ** (epoch // self.step_size))
 
 
-class MultiStepLR(Schedule):
+class MultiStepLR(LRScheduler):
     """A drop by `gamma` at each of the `milestones` (epochs)."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
@@ -81,7 +81,7 @@ class MultiStepLR(Schedule):
         return float(base * self.gamma ** sum(m <= epoch for m in self.milestones))
 
 
-class ExponentialLR(Schedule):
+class ExponentialLR(LRScheduler):
     """lr = base · gamma^epoch."""
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
@@ -93,7 +93,7 @@ class ExponentialLR(Schedule):
         return float(base * self.gamma**epoch)
 
 
-class CosineAnnealingLR(Schedule):
+class CosineAnnealingLR(LRScheduler):
     """lr = eta_min + (base − eta_min) · (1 + cos(π · epoch / T_max)) / 2: falls to eta_min.
 
     Source: Loshchilov and Hutter, 2017, arXiv:1608.03983, without its restarts.
@@ -111,7 +111,7 @@ class CosineAnnealingLR(Schedule):
         return self.eta_min + (base - self.eta_min) * wave
 
 
-class LambdaLR(Schedule):
+class LambdaLR(LRScheduler):
     """lr = base · factor(epoch); one function for all groups, or one for each."""
 
     def __init__(
