@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from kernel_runs import check, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_runs import check, run
 from strategies import conv_geometries
 
 from glubina.codegen.lowering import lower
