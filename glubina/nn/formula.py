@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any
-from weakref import ref
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from glubina.graph import IndexRangeError, Node, ops
 from glubina.graph.node import DType
 from glubina.nn.parameter import put
 from glubina.tensor import Tensor
-from glubina.tensor.base import consume, consume_value, made, wrap
+from glubina.tensor.base import consume, consume_value, wrap
 from glubina.tensor.creation import tensor as held
 from glubina.tensor.inplace import write as write_node
 from glubina.tensor.mode import mode
@@ -45,8 +44,6 @@ def write(
     """Replace a state tensor's value by what a formula gives, without derivatives."""
     sources = [consume_value(t) for t in tensors]
     write_node(target, formula(*sources, settings=settings) if settings else formula(*sources))
-    if mode.trace is None:
-        made.pending.append(ref(target._cell))  # the end of the step works it out
 
 
 def spread(reduced: Node, axis: int, shape: tuple[int, ...]) -> Node:

@@ -12,7 +12,7 @@ from glubina.graph.ops import Formula
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor, tensor
 from glubina.tensor.autograd import recent_losses
-from glubina.tensor.base import consume_value, made
+from glubina.tensor.base import consume_value
 from glubina.tensor.cell import Cell
 from glubina.tensor.inplace import write
 from glubina.tensor.mode import mode
@@ -249,6 +249,4 @@ def finish(updates: Updates, with_gradient: Sequence[Tensor]) -> None:
         return
     cells += [p.grad._cell for p in with_gradient if p.grad is not None]
     cells += recent_losses()
-    # values written in place since the last step, such as the statistics of a normalisation
-    cells += [cell for cell in made.alive() if cell.before is not None]
-    realise(cells)
+    realise(cells)  # and with them what else was written in place, such as running statistics
