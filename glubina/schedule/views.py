@@ -297,8 +297,3 @@ def steady_inputs(kernel: Kernel) -> frozenset[Node]:
         elif node.op.family == "elementwise" or node.op.name in ("reshape", "detach"):
             stack.extend(node.sources)
     return frozenset(inputs - moving)
-
-
-def overwritable(kernel: Kernel) -> frozenset[Node]:
-    """The inputs that an output may overwrite while the kernel runs."""
-    return frozenset(kernel.inputs) - steady_inputs(kernel)
