@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from glubina.graph.node import DType, Node, Shape
 from glubina.graph.ops.marker import detach as detach_node
@@ -146,8 +146,3 @@ def claim(tensor: Tensor) -> None:
         tensor._cell = cell = Cell(leaf)
         made.pending.append(_ref(cell))
     cell.node, cell.leaf, cell.before, cell.owner = leaf, None, None, leaf.owner
-
-
-def as_any(value: object) -> Any:
-    """The value without its type, for places where NumPy's types say too little."""
-    return value

@@ -12,8 +12,8 @@ from glubina.graph.node import Node
 from glubina.tensor.axes import as_axis
 from glubina.tensor.base import consume, consume_value, wrap
 from glubina.tensor.cell import leaf_of_array
+from glubina.tensor.comparison import where
 from glubina.tensor.convert import Operand, as_tensor, is_tensor, settled
-from glubina.tensor.elementwise import where
 from glubina.tensor.inplace import check_leaf, write
 from glubina.tensor.mode import mode
 from glubina.tensor.promotion import bool_, broadcast_shapes, int64, scalar_node

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from glubina.graph import ops
 from glubina.graph.errors import ShapeError
 from glubina.graph.node import Node
-from glubina.tensor import elementwise
+from glubina.tensor import comparison, elementwise
 from glubina.tensor.base import claim, consume, made
 from glubina.tensor.convert import Operand, as_tensor
 from glubina.tensor.errors import DTypeError, GradientError
@@ -106,7 +106,7 @@ def zero_(self: Tensor) -> Tensor:
 def clamp_(self: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """In place: at least `min` and at most `max`."""
     check_leaf(self, "clamp_")
-    result = elementwise.clip(self, min, max).astype(self.dtype)
+    result = comparison.clip(self, min, max).astype(self.dtype)
     return write(self, result._cell.node, result._requires_grad)
 
 

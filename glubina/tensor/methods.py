@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glubina.tensor import elementwise, indexing, inplace, linear, random, reductions, shaping
+from glubina.tensor import (
+    comparison,
+    elementwise,
+    indexing,
+    inplace,
+    linear,
+    random,
+    reductions,
+    shaping,
+)
 from glubina.tensor.base import TensorBase
 from glubina.tensor.convert import Operand
 
@@ -89,18 +98,18 @@ class Methods(Casts):
     __neg__ = neg = negative = elementwise.negative
     __pos__ = elementwise.positive
     __abs__ = abs = absolute = elementwise.absolute
-    __invert__ = elementwise.bitwise_invert
-    __and__ = __rand__ = elementwise.bitwise_and
-    __or__ = __ror__ = elementwise.bitwise_or
-    __xor__ = __rxor__ = elementwise.bitwise_xor
-    __lshift__ = elementwise.bitwise_left_shift
-    __rshift__ = elementwise.bitwise_right_shift
-    __eq__ = eq = equal = elementwise.equal  # type: ignore[assignment]
-    __ne__ = ne = not_equal = elementwise.not_equal  # type: ignore[assignment]
-    __lt__ = lt = less = elementwise.less
-    __le__ = le = less_equal = elementwise.less_equal
-    __gt__ = gt = greater = elementwise.greater
-    __ge__ = ge = greater_equal = elementwise.greater_equal
+    __invert__ = comparison.bitwise_invert
+    __and__ = __rand__ = comparison.bitwise_and
+    __or__ = __ror__ = comparison.bitwise_or
+    __xor__ = __rxor__ = comparison.bitwise_xor
+    __lshift__ = comparison.bitwise_left_shift
+    __rshift__ = comparison.bitwise_right_shift
+    __eq__ = eq = equal = comparison.equal  # type: ignore[assignment]
+    __ne__ = ne = not_equal = comparison.not_equal  # type: ignore[assignment]
+    __lt__ = lt = less = comparison.less
+    __le__ = le = less_equal = comparison.less_equal
+    __gt__ = gt = greater = comparison.greater
+    __ge__ = ge = greater_equal = comparison.greater_equal
     __hash__ = object.__hash__
     __getitem__ = indexing.getitem
     __setitem__ = indexing.setitem
@@ -136,14 +145,14 @@ class Methods(Casts):
     trunc = elementwise.trunc
     maximum = elementwise.maximum
     minimum = elementwise.minimum
-    logical_not = elementwise.logical_not
-    logical_and = elementwise.logical_and
-    logical_or = elementwise.logical_or
-    logical_xor = elementwise.logical_xor
-    isnan = elementwise.isnan
-    isinf = elementwise.isinf
-    isfinite = elementwise.isfinite
-    clip = clamp = elementwise.clip
+    logical_not = comparison.logical_not
+    logical_and = comparison.logical_and
+    logical_or = comparison.logical_or
+    logical_xor = comparison.logical_xor
+    isnan = comparison.isnan
+    isinf = comparison.isinf
+    isfinite = comparison.isfinite
+    clip = clamp = comparison.clip
 
     sum = reductions.sum
     prod = reductions.prod

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # A graph with at most so many nodes and elements in all is quicker in the interpreter than a
 # program is made. (Decided by structure alone, so that the same graph always gives the same bits.)
 FEW_NODES = 24
-FEW_ELEMENTS = 2048
+FEW_ELEMENTS = 16384
 FEW_SCALARS = 4096
 _COST_OF_GRADIENT = 8
 

@@ -268,8 +268,8 @@ def test_random_numbers_in_place() -> None:
 def test_programs_and_interpreter_draw_the_same_bits() -> None:
     code = (
         "import glubina as gl; gl.manual_seed(3); "
-        "print(gl.rand(4001).numpy().tobytes().hex()[-64:]); "
-        "print(gl.randint(0, 99, (3000,)).sum().item())"
+        "print(gl.rand(40001).numpy().tobytes().hex()[-64:]); "
+        "print(gl.randint(0, 99, (30000,)).sum().item())"
     )
     run = [sys.executable, "-c", code]
     native = subprocess.run(run, capture_output=True, check=True, text=True).stdout
@@ -286,7 +286,7 @@ def test_programs_and_interpreter_draw_the_same_bits() -> None:
 @pytest.mark.skipif(programs.backend() == "interpreter", reason="about programs")
 def test_the_debug_ladder() -> None:
     text = io.StringIO()
-    x = gl.tensor(np.ones((70, 40), np.float32))
+    x = gl.tensor(np.ones((170, 140), np.float32))
     with gl.debug(6, file=text):
         (x.tanh() * x).sum(1).realise()
     shown = text.getvalue()

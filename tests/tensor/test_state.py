@@ -198,19 +198,19 @@ def test_an_index_out_of_range_at_run_time() -> None:
 
 
 def test_after_an_error_the_old_values_are_there() -> None:
-    state = gl.tensor(np.ones(5000, np.float32))
-    rows = gl.tensor(np.array([0, 5000]))
+    state = gl.tensor(np.ones(50_000, np.float32))
+    rows = gl.tensor(np.array([0, 50_000]))
     result = gl.take(state, rows)
     state.add_(result.sum())
     with pytest.raises(gl.errors.IndexRangeError):
         state.realise()
-    np.testing.assert_array_equal(state.numpy(), np.ones(5000))
+    np.testing.assert_array_equal(state.numpy(), np.ones(50_000))
     with pytest.raises(gl.errors.IndexRangeError):
         result.numpy()
 
 
 def test_the_value_of_a_number_is_not_structure() -> None:
-    x = gl.tensor(np.ones(3000, np.float32))
+    x = gl.tensor(np.ones(30_000, np.float32))
     (x * 0.1 + 3).realise()
     seen = programs.structures_seen()
     for i in range(1, 20):
@@ -223,7 +223,7 @@ def test_a_line_that_keeps_making_programs_is_warned_about(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(programs, "_MANY", 4)
-    x = gl.tensor(np.ones(3000, np.float32))
+    x = gl.tensor(np.ones(30_000, np.float32))
     with pytest.warns(RuntimeWarning, match=r"test_state.py, line \d+, has made 4"):
         _ = [x[:n].sum().realise() for n in range(1, 6)]
 
