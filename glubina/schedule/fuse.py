@@ -11,6 +11,7 @@ result is stored once, finished.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 
 from glubina.graph.node import Node, topological
 from glubina.schedule.kernel import Kernel
@@ -99,6 +100,7 @@ class _Fusion:
         for node in order:
             for source in dict.fromkeys(node.sources):
                 self.users[source].append(node)
+        self.data: dict[Node, frozenset[Node]] = {}
         self.anchors: dict[int, list[Node]] = {}
         self._join_anchors()
         for unit in list(self.anchors):
@@ -132,8 +134,14 @@ class _Fusion:
     def _share_input(self, node: Node, unit: int) -> bool:
         if node.op.name in WINDOWS:
             return True
-        mine = set(_big_sources(node))
-        return any(mine & set(_big_sources(anchor)) for anchor in self.anchors[unit])
+        return any(self._share_data(node, anchor) for anchor in self.anchors[unit])
+
+    def _share_data(self, a: Node, b: Node) -> bool:
+        """Whether two nodes read something at full size that is the same."""
+        for node in (a, b):
+            if node not in self.data:
+                self.data[node] = frozenset(_big_sources(node))
+        return not self.data[a].isdisjoint(self.data[b])
 
     def _absorb(self, unit: int) -> None:
         """Take in the light nodes that follow the anchors element for element to a stored value."""
@@ -152,16 +160,27 @@ class _Fusion:
         size = self.anchors[unit][0].size
         closure = self.units.members[unit]
         found: list[Node] = []
-        for node in self.order[min(number[a] for a in self.anchors[unit]) + 1 :]:
+        waiting: list[int] = []
+        seen: set[int] = set()
+
+        def reach(node: Node) -> None:
+            for user in self.users[node]:
+                if number[user] not in seen:
+                    seen.add(number[user])
+                    heappush(waiting, number[user])
+
+        for anchor in self.anchors[unit]:
+            reach(anchor)
+        while waiting:
+            node = self.order[heappop(waiting)]
             if not _follows(node, size) or self._is_taken(node):
-                continue
-            if not any(closure >> number[s] & 1 for s in node.sources):
                 continue
             outside = [self.units.of(s) for s in node.sources if not closure >> number[s] & 1]
             if any(before[u] & closure for u in outside):
                 continue
             closure |= 1 << number[node]
             found.append(node)
+            reach(node)
         return found
 
     def _only_readers(self, unit: int, candidates: list[Node]) -> set[Node]:
@@ -180,7 +199,7 @@ class _Fusion:
 
     def _is_taken(self, node: Node) -> bool:
         unit = self.units.of(node)
-        return unit in self.anchors or len(self.units.nodes(unit)) > 1
+        return unit in self.anchors or not self.units.alone(unit)
 
     # -- element-wise units ---------------------------------------------------------------------
 
@@ -206,8 +225,7 @@ class _Fusion:
         if self.units.needs(unit, own):  # through anchors that share a unit
             return False
         if not self.units.needs(own, unit):
-            mine = set(_big_sources(node))
-            return any(mine & set(_big_sources(m)) for m in members)
+            return any(self._share_data(node, member) for member in members)
         return self._between(node, unit) is not None
 
     def _between(self, node: Node, unit: int) -> list[Node] | None:

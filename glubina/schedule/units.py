@@ -24,6 +24,10 @@ class Units:
             for source in node.sources:
                 j = self.number[source]
                 self.before[i] |= self.before[j] | self.members[j]
+        self.after = [0] * len(order)
+        for i in range(len(order) - 1, -1, -1):
+            for source in order[i].sources:
+                self.after[self.number[source]] |= self.after[i] | self.members[i]
 
     def of(self, node: Node) -> int:
         """The unit that a node belongs to."""
@@ -33,6 +37,10 @@ class Units:
         """The nodes of a unit, sources first."""
         bits = self.members[unit]
         return [self.order[i] for i in _bits(bits)]
+
+    def alone(self, unit: int) -> bool:
+        """Whether the unit is a single node."""
+        return not self.members[unit] & (self.members[unit] - 1)
 
     def needs(self, a: int, b: int) -> bool:
         """Whether unit a can only run after unit b."""
@@ -57,18 +65,27 @@ class Units:
         return True
 
     def join(self, unit: int, other: int) -> None:
-        """Make two units one."""
+        """Make two units one.
+
+        Only those change that stand before or after exactly one of the two: what follows both
+        already comes after everything that precedes either.
+        """
+        later = self._units_of(self.after[unit] ^ self.after[other])
+        earlier = self._units_of(self.before[unit] ^ self.before[other])
         for i in _bits(self.members[other]):
             self.unit[i] = unit
-        self.members[unit] |= self.members[other]
-        inside = self.members[unit]
+        inside = self.members[unit] | self.members[other]
+        self.members[unit] = inside
         self.before[unit] = (self.before[unit] | self.before[other]) & ~inside
-        self.members[other] = 0
-        self.before[other] = 0
-        everything = self.before[unit] | inside
-        for i, bits in enumerate(self.before):
-            if bits & inside and i != unit:
-                self.before[i] = bits | everything
+        self.after[unit] = (self.after[unit] | self.after[other]) & ~inside
+        self.members[other] = self.before[other] = self.after[other] = 0
+        for i in later - {unit, other}:
+            self.before[i] |= self.before[unit] | inside
+        for i in earlier - {unit, other}:
+            self.after[i] |= self.after[unit] | inside
+
+    def _units_of(self, bits: int) -> set[int]:
+        return {self.unit[i] for i in _bits(bits)}
 
 
 def _bits(bits: int) -> Iterable[int]:
