@@ -53,7 +53,8 @@ class Compiled:
 
 def assert_close(found: Array, wanted: Array, scale: float = 1.0) -> None:
     """Equal for integers; for floating point within rounding of sums of a few hundred terms."""
-    assert found.dtype == wanted.dtype and found.shape == wanted.shape
+    assert found.dtype == wanted.dtype
+    assert found.shape == wanted.shape
     if wanted.dtype.kind != "f":
         np.testing.assert_array_equal(found, wanted)
         return
