@@ -271,24 +271,32 @@ class Recording:
         done = 1
         while done < steps:
             inputs = self._gather([])
-            outputs = []
-            native = True
-            for (take, _, _), target in zip(self.outputs, self.targets):
-                buffer = inputs[take] if take >= 0 else None
-                native &= buffer is not None and type(target) is Cell and _is_own(target, buffer)
-                outputs.append(buffer)
-            if not native:
-                del outputs, inputs
+            outputs = self._overwritten(inputs)
+            if outputs is None:
+                del inputs
                 value = self.replay([])
                 done += 1
                 continue
-            results = [Buffer(size) for _, size, _ in self.outputs[len(outputs) :]]
-            filled = [b for b in outputs if b is not None] + results
+            outputs += [Buffer(size) for _, size, _ in self.outputs[len(outputs) :]]
             left = steps - done
-            ran = self._run(partial(self.program.run_many, inputs, filled, left, _SLICE))
-            value = self._finish([], inputs, filled, ran)
+            ran = self._run(partial(self.program.run_many, inputs, outputs, left, _SLICE))
+            value = self._finish([], inputs, outputs, ran)
             done += ran
         return value
+
+    def _overwritten(self, inputs: list[Buffer]) -> list[Buffer] | None:
+        """The changed cells' own buffers; None if one that is read cannot be overwritten."""
+        found = []
+        for (take, size, _), replaced, target in zip(
+            self.outputs, self.program.replaces, self.targets
+        ):
+            if replaced < 0:
+                found.append(Buffer(size))  # nothing reads what was there before
+            elif take >= 0 and type(target) is Cell and _is_own(target, inputs[take]):
+                found.append(inputs[take])
+            else:
+                return None
+        return found
 
 
 def _same_gradient(tensor: Tensor, before: Tensor | None) -> Callable[[], bool]:

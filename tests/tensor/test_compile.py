@@ -170,11 +170,13 @@ def test_run_many() -> None:
     def make_counter() -> tuple[Any, Any]:
         gl.manual_seed(1)
         state, noise = gl.zeros(3).realise(), gl.zeros(3).realise()
+        last = gl.zeros(3)  # written in each step and never read
 
         @gl.compile
         def step() -> Any:
             state.add_(1)
             noise.add_(gl.rand(3))
+            last.copy_(noise * 2)
             return state * 10
 
         return step, noise
