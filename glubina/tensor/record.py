@@ -210,9 +210,8 @@ class Recording:
         inputs = self._gather(arguments)
         outputs = []
         for (take, size, _), target in zip(self.outputs, self.targets):
-            buffer = inputs[take] if take >= 0 else None
-            if buffer is not None and type(target) is Cell and _is_own(target, buffer):
-                outputs.append(buffer)
+            if take >= 0 and type(target) is Cell and _is_own(target, inputs, take):
+                outputs.append(inputs[take])
             else:
                 outputs.append(Buffer(size))
         for _, size, _ in self.outputs[len(outputs) :]:
@@ -292,7 +291,7 @@ class Recording:
         ):
             if replaced < 0:
                 found.append(Buffer(size))  # nothing reads what was there before
-            elif take >= 0 and type(target) is Cell and _is_own(target, inputs[take]):
+            elif take >= 0 and type(target) is Cell and _is_own(target, inputs, take):
                 found.append(inputs[take])
             else:
                 return None
@@ -311,24 +310,26 @@ def _buffer(cell: Cell) -> Buffer:
     return programs.buffer_of(leaf)
 
 
-def _references(cell: Cell, buffer: Buffer, count: Callable[[object], int] = _count) -> int:
-    """References to the cell's leaf and to its buffer together."""
-    return count(cell.leaf) + count(buffer)
+def _holders(cell: Cell, inputs: list[Any], place: int) -> int:
+    """References to the cell's leaf and to its buffer (an input of the program) together."""
+    buffer = inputs[place]
+    return _count(cell.leaf) + _count(buffer)
 
 
-def _calibrated() -> int:
+def _unshared() -> int:
+    """What `_holders` counts where only the cell and the list of inputs hold them."""
     cell = Cell(leaf_of_buffer(Buffer(0), (), np.dtype(np.float32)))
-    leaf = cell.value()
+    cell.value()
+    return _holders(cell, [cell.leaf.buffer], 0)  # type: ignore[union-attr]
+
+
+_UNSHARED = _unshared()
+
+
+def _is_own(cell: Cell, inputs: list[Any], place: int) -> bool:
+    """Whether the input is the cell's own buffer, and nobody else holds it or its leaf."""
+    leaf = cell.leaf
+    if leaf is None or leaf.buffer is not inputs[place]:
+        return False
     del leaf
-    inputs = [cell.leaf.buffer]  # type: ignore[union-attr]
-    buffer = inputs[0]
-    assert buffer is not None
-    return _references(cell, buffer)
-
-
-_UNSHARED = _calibrated()
-
-
-def _is_own(cell: Cell, buffer: Buffer) -> bool:
-    """Whether nobody but the cell (and the list of inputs) holds its leaf and its buffer."""
-    return _references(cell, buffer) <= _UNSHARED + 1 and not buffer.exported
+    return _holders(cell, inputs, place) == _UNSHARED and not inputs[place].exported

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import glubina as gl
-from glubina.tensor import trace
+from glubina.tensor import programs, trace
 from glubina.tensor.errors import TraceError
+
+NATIVE = programs.backend() == "native"
 
 
 def make(seed: int) -> tuple[Any, Any, Any, list[int]]:
@@ -100,6 +102,10 @@ def test_current_values_are_read_and_written() -> None:
     assert add(gl.ones(2)).tolist() == [2, 3]
     assert view.tolist() == [1, 2]
     assert held.tolist() == [1, 1]
+    address = state._cell.value().buffer.address
+    add(gl.ones(2))
+    assert (state._cell.value().buffer.address == address) == NATIVE
+    state.sub_(1)
     pending = state * 5
     add(gl.ones(2))
     assert pending.tolist() == [10, 15]
