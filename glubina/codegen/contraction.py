@@ -8,7 +8,7 @@ from math import prod
 
 from glubina.codegen import conv_filter, convolution, matmul
 from glubina.codegen.canonical import Structure
-from glubina.codegen.conv_plan import ConvShape, plan_conv, strip_bytes
+from glubina.codegen.conv_plan import ConvShape, plan_conv
 from glubina.codegen.emitter import Function, module
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
@@ -92,31 +92,27 @@ def _conv(form: Structure, target: Target) -> Lowering:
     calls = plan_conv(shape, anchor.dtype, target)
     plans = list(dict.fromkeys(call.plan for call in calls))
     own = len(kernel.inputs) + len(kernel.outputs)
-    strip = max(strip_bytes(call) for call in calls)
-    strips = (strip,) if strip else ()
-    operands = Operands(form, target, len(strips))
+    operands = Operands(form, target, 0)
     places = operands.plain(x), operands.plain(w)
     key = _key(form, "conv", plans, operands.compiled, places)
     scalars = form.arguments()
     stages = []
     for call in calls:
-        buffers = (*range(own), *places, *((-1,) if call.plan.padded else ()))
+        buffers = (*range(own), *places)
         stages.append(
             Stage(f"conv{plans.index(call.plan)}_{key}", buffers, (*call.numbers, *scalars))
         )
     first = len(calls[0].numbers)
 
     def write() -> list[Function]:
+        finish = _finish(form, plans[0].lanes, first, anchor.shape)
         return [
-            convolution.emit_conv(
-                f"conv{i}_{key}", plan, _finish(form, plan.lanes, first, anchor.shape),
-                own + (3 if plan.padded else 2),
-            )
+            convolution.emit_conv(f"conv{i}_{key}", plan, finish, own + 2)
             for i, plan in enumerate(plans)
-        ]  # fmt: skip
+        ]
 
     flops = 2 * anchor.size * prod(w.shape[:-1])
-    return _lowering(key, operands, stages, strips, write, flops)
+    return _lowering(key, operands, stages, (), write, flops)
 
 
 def _conv_filter(form: Structure, target: Target) -> Lowering:

@@ -1,4 +1,4 @@
-"""How a convolution is computed: phases, register block, padded strips, run-time numbers."""
+"""How a convolution is computed: phases, register block, what each block reads, numbers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from glubina.graph.ops.contraction import ConvAttributes
 
 STRIP_BYTES = 1 << 18
 """How much of an image one thread works on at a time: a part of the second-level cache."""
-
-MOST_STRIPS = 64
-"""The most threads that have a padded strip of their own; more do not take part."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,47 @@ def axis_phases(
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Taps of the last axis, and the pixels of a block for which all of them meet the image."""
+
+    taps: range
+    pixels: range
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring blocks of a line that read alike: all up to number `stop`."""
+
+    stop: int
+    pieces: tuple[Piece, ...]
+
+
+def block_runs(axis: AxisPhase, extent: int, pixels: int) -> tuple[Run, ...]:
+    """What the blocks of a line read: zeros beside the image are never multiplied.
+
+    The last block ends with the line and overlaps the one before it.
+    """
+    found: list[Run] = []
+    for block in range(-(-axis.count // pixels)):
+        first = max(0, min(block * pixels, axis.count - pixels))
+        pieces: list[Piece] = []
+        for tap in range(axis.taps):
+            at = first * axis.step + axis.first_offset + tap * axis.offset_step
+            low = max(0, -(at // axis.step))
+            high = min(pixels, -((at - extent) // axis.step))
+            hit = range(low, max(low, high))
+            if pieces and pieces[-1].pixels == hit:
+                pieces[-1] = Piece(range(pieces[-1].taps.start, tap + 1), hit)
+            else:
+                pieces.append(Piece(range(tap, tap + 1), hit))
+        used = tuple(piece for piece in pieces if piece.pixels)
+        if found and found[-1].pieces == used:
+            found.pop()
+        found.append(Run(block + 1, used))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
 class ConvShape:
     """The extents of a convolution and its geometry."""
 
@@ -87,7 +125,15 @@ class ConvShape:
 
 @dataclass(frozen=True)
 class ConvPlan:
-    """What is compiled in: channels, the register block, the input's step along the last axis."""
+    """What is compiled in.
+
+    cin, cout, groups, depthwise: the channels.
+    pixels, vectors: the register block.
+    step: the input's step from one pixel to the next.
+    merged: whether the taps of the last axis and the channels are one run of memory.
+    runs: what the blocks of a line read.
+    inside: per axis, whether no tap ever leaves the image.
+    """
 
     dtype: str
     lanes: int
@@ -100,7 +146,8 @@ class ConvPlan:
     step: int
     merged: bool
     depthwise: bool
-    padded: bool
+    runs: tuple[Run, ...]
+    inside: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -135,9 +182,8 @@ def block_shape(pixels: int, channels: int, lanes: int, registers: int) -> tuple
 def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCall]:
     """The calls that make up a convolution, one per phase, with their numbers.
 
-    Numbers: batch, strip rows, strips per image, padded extents per axis, zeros before per axis,
-    the input's extents per axis, output extents per axis, nine numbers per axis (AxisPhase), and
-    the window's extents.
+    Numbers: batch, rows per strip, strips per image, the input's extents per axis, nine numbers
+    per axis (AxisPhase), and the window's extents. A single axis is cut into strips of blocks.
     """
     a = shape.geometry
     rank = len(shape.spatial)
@@ -154,17 +200,19 @@ def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCal
     narrowest = min(p.count for p in axes[-1])
     channels = shape.cout if depthwise else group_out
     pixels, vectors = block_shape(narrowest, channels, lanes, target.registers)
+    inside = tuple(
+        all(_stays_inside(phase, extent) for phase in axis)
+        for axis, extent in zip(axes, shape.spatial, strict=True)
+    )
     calls = []
     for combination in _product(axes):
         last = combination[-1]
-        before, after = _margins(combination, shape.spatial)
-        padded = any(before) or any(after)
         merged = a.groups == 1 and last.tap_step == 1 and last.offset_step == 1
         plan = ConvPlan(
             dtype.name, lanes, rank, shape.cin, shape.cout, a.groups, pixels, vectors,
-            last.step, merged, depthwise, padded,
+            last.step, merged, depthwise, block_runs(last, shape.spatial[-1], pixels), inside,
         )  # fmt: skip
-        calls.append(ConvCall(plan, _numbers(shape, dtype, combination, before, after)))
+        calls.append(ConvCall(plan, _numbers(shape, plan, combination)))
     return calls
 
 
@@ -175,42 +223,23 @@ def _product(axes: Sequence[list[AxisPhase]]) -> list[tuple[AxisPhase, ...]]:
     return found
 
 
-def _margins(phases: Sequence[AxisPhase], spatial: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The zeros that taps need before and after the input, per axis."""
-    before, after = [], []
-    for phase, extent in zip(phases, spatial, strict=True):
-        last = phase.first_offset + max(phase.taps - 1, 0) * phase.offset_step
-        end = (phase.count - 1) * phase.step + last
-        before.append(max(0, -phase.first_offset))
-        after.append(max(0, end - (extent - 1)))
-    return before, after
+def _stays_inside(axis: AxisPhase, extent: int) -> bool:
+    last = axis.first_offset + max(axis.taps - 1, 0) * axis.offset_step
+    return axis.first_offset >= 0 and (axis.count - 1) * axis.step + last < extent
 
 
-def _numbers(
-    shape: ConvShape, dtype: np.dtype, phases: Sequence[AxisPhase],
-    before: Sequence[int], after: Sequence[int],
-) -> tuple[int, ...]:  # fmt: skip
-    padded = [b + n + c for b, n, c in zip(before, shape.spatial, after, strict=True)]
-    row = prod(padded[1:]) * shape.cin * dtype.itemsize
+def _numbers(shape: ConvShape, plan: ConvPlan, phases: Sequence[AxisPhase]) -> tuple[int, ...]:
+    """A strip is a part of an image that stays in the cache; enough of them for many threads."""
     first = phases[0]
-    reach = max(first.taps - 1, 0) * first.offset_step + 1
-    fits = max(1, (STRIP_BYTES // max(row, 1) - reach) // max(first.step, 1) + 1)
-    enough = max(1, -(-first.count * shape.batch // 64))
-    rows = max(1, min(fits, enough, first.count)) if len(phases) > 1 else first.count
-    strips = -(-first.count // rows)
-    slab = (rows - 1) * first.step + reach
-    numbers = [shape.batch, rows, strips, slab, *padded[1:], *before, *shape.spatial]
-    numbers += shape.outputs
+    row = prod(shape.spatial[1:]) * shape.cin * np.dtype(plan.dtype).itemsize
+    count, stride = first.count, first.step
+    if len(phases) == 1:
+        count, stride = -(-first.count // plan.pixels), first.step * plan.pixels
+    reach = max(first.taps - 1, 0) * first.offset_step
+    fits = (STRIP_BYTES // max(row, 1) - reach) // max(stride, 1)
+    enough = -(-count * shape.batch // 64)
+    rows = max(1, min(fits, enough, count))
+    numbers = [shape.batch, rows, -(-count // rows), *shape.spatial]
     for phase in phases:
         numbers += phase.numbers()
     return (*numbers, *shape.window)
-
-
-def strip_bytes(call: ConvCall) -> int:
-    """The bytes of the padded strips, one per thread that takes part (0 where none is needed)."""
-    if not call.plan.padded:
-        return 0
-    rank = call.plan.rank
-    batch, _, strips, *extents = call.numbers[: 3 + rank]
-    elements = (prod(extents) * call.plan.cin + 127) // 64 * 64
-    return min(batch * strips, MOST_STRIPS) * elements * np.dtype(call.plan.dtype).itemsize
