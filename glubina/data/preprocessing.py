@@ -29,20 +29,26 @@ class Step(Protocol):
 class Standardize:
     """Every feature to mean 0 and standard deviation 1: `(x - mean) / std`.
 
-    `fit` learns the mean and the (population) standard deviation of each feature over the
-    training part; a constant feature is only shifted. All axes but the first are features.
+    `fit` learns the mean and the (population) standard deviation over the training part: with
+    `axis=0` of each feature (all axes but the first), with `axis=None` of all values together,
+    as for images. A constant feature is only shifted.
     """
 
-    def __init__(self, mean: ArrayLike | None = None, std: ArrayLike | None = None) -> None:
+    def __init__(
+        self, mean: ArrayLike | None = None, std: ArrayLike | None = None, axis: int | None = 0
+    ) -> None:
+        if axis not in (0, None):
+            raise DataError(f"Standardize takes axis=0 or axis=None, got {axis!r}")
         self.mean = None if mean is None else np.asarray(mean, np.float64)
         self.std = None if std is None else np.asarray(std, np.float64)
+        self.axis = axis
 
     def fit(self, x: NDArray[Any]) -> Self:
         """Learn from the training part, of shape (examples, *features)."""
         if len(x) == 0:
             raise DataError("Standardize cannot be fitted on an empty array")
-        self.mean = x.mean(axis=0, dtype=np.float64)
-        std = x.std(axis=0, dtype=np.float64)
+        self.mean = np.asarray(x.mean(axis=self.axis, dtype=np.float64))
+        std = x.std(axis=self.axis, dtype=np.float64)
         # Rounding leaves a constant feature a tiny spread; dividing by it would blow up noise.
         negligible = std <= 1e-12 * np.maximum(np.abs(self.mean), np.finfo(np.float64).tiny)
         self.std = np.where(negligible, 1.0, std)
@@ -51,27 +57,32 @@ class Standardize:
     def transform(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """The standardised data, float32."""
         mean, std = self._fitted(x)
-        return ((x - mean) / std).astype(np.float32)
+        made = x - mean
+        made /= std
+        return made.astype(np.float32, copy=False)
 
     def inverse(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """The data before `transform`: `x * std + mean`, float32."""
         mean, std = self._fitted(x)
-        return (x * std + mean).astype(np.float32)
+        return (x * std + mean).astype(np.float32, copy=False)
 
-    def _fitted(self, x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _fitted(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean and standard deviation, in float32 if the data are, so that they stay so."""
         if self.mean is None or self.std is None:
             raise DataError("Standardize has not been fitted: call fit(x_train) first")
-        if x.shape[1:] != self.mean.shape:
+        if self.mean.ndim and x.shape[1:] != self.mean.shape:
             raise DataError(
                 f"Standardize was fitted on examples of shape {self.mean.shape} and is given "
                 f"examples of shape {x.shape[1:]}"
             )
-        return self.mean, self.std
+        dtype = np.float32 if x.dtype == np.float32 else np.float64
+        return self.mean.astype(dtype), self.std.astype(dtype)
 
     def arguments(self) -> Config:
-        """The fitted mean and standard deviation, as nested lists."""
+        """The fitted mean and standard deviation, as numbers or nested lists, and the axis."""
         mean = None if self.mean is None else self.mean.tolist()
-        return {"mean": mean, "std": None if self.std is None else self.std.tolist()}
+        std = None if self.std is None else self.std.tolist()
+        return {"mean": mean, "std": std, "axis": self.axis}
 
 
 class Rescale:

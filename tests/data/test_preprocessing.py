@@ -30,6 +30,19 @@ def test_a_constant_feature_is_only_shifted() -> None:
     np.testing.assert_allclose(made, [[0.5, 0.0, 1.0]], atol=1e-6)
 
 
+def test_standardize_all_values_together() -> None:
+    images = RANDOM.normal(3, 2, (50, 4, 4)).astype(np.float32)
+    step = Standardize(axis=None).fit(images)
+    made = step.transform(images)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose([made.mean(), made.std()], [0, 1], atol=1e-5)
+    assert np.ptp(made.mean(axis=0)) > 0.1  # the pixels keep their differences
+    again = Standardize(**json.loads(json.dumps(step.arguments())))
+    np.testing.assert_array_equal(again.transform(images), made)
+    with pytest.raises(DataError, match="axis=0 or axis=None, got 2"):
+        Standardize(axis=2)
+
+
 def test_standardize_says_what_is_missing() -> None:
     with pytest.raises(DataError, match="has not been fitted"):
         Standardize().transform(np.ones((2, 2)))
