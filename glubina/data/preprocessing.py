@@ -57,14 +57,15 @@ class Standardize:
     def transform(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """The standardised data, float32."""
         mean, std = self._fitted(x)
-        made = x - mean
+        made: NDArray[Any] = x - mean
         made /= std
         return made.astype(np.float32, copy=False)
 
     def inverse(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """The data before `transform`: `x * std + mean`, float32."""
         mean, std = self._fitted(x)
-        return (x * std + mean).astype(np.float32, copy=False)
+        made: NDArray[Any] = x * std + mean
+        return made.astype(np.float32, copy=False)
 
     def _fitted(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and standard deviation, in float32 if the data are, so that they stay so."""
