@@ -159,7 +159,7 @@ def report(chosen: Sequence[Case], threads: int, seconds: float) -> None:
     console.print(f"sgemm: {ceiling / 1e9:.0f} GFLOP/s")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("kernel", no_wrap=True)
-    for name in ("microseconds", "GFLOP/s", "of sgemm", "GB/s", "compiling ms"):
+    for name in ("µs", "GFLOP/s", "of sgemm", "GB/s", "compile ms"):
         table.add_column(name, justify="right", no_wrap=True)
     for case in chosen:
         taken, compiling = measure(case, threads, seconds)
