@@ -151,7 +151,7 @@ def measure(case: Case, threads: int, seconds: float) -> tuple[float, float]:
 
 def report(chosen: Sequence[Case], threads: int, seconds: float) -> None:
     """Measure and print the table."""
-    console = Console()
+    console = Console(width=max(100, Console().width))  # a narrower table loses its headings
     yardstick = Sgemm()
     yardstick.run(1)
     ceiling = FLOPS / best_seconds(lambda: yardstick.run(1), max(seconds, 0.5))

@@ -88,7 +88,7 @@ SIZES = [
 PASSES = [("plain", "turned"), ("plain", "plain"), ("turned", "plain")]  # as a layer's three
 
 
-@pytest.mark.parametrize(("number", "shape"), enumerate(SIZES), ids=str)
+@pytest.mark.parametrize(("number", "shape"), list(enumerate(SIZES)), ids=str)
 def test_sizes(number, shape):
     verify(shape, layouts=PASSES[number % 3], fused=True)
     if max(shape) < 50:
