@@ -8,6 +8,9 @@ from glubina.graph.errors import GraphError
 from glubina.graph.node import Node
 from glubina.schedule.kernel import Kernel
 
+CHECKED = ("take", "scatter_add")
+"""The operations whose kernels check what they are given, and may raise an error."""
+
 
 def settle(
     kernels: Sequence[Kernel], donated: Mapping[Node, Node]
@@ -17,7 +20,8 @@ def settle(
     `donated` maps an output to the input whose memory it may take. Returns the ordered kernels
     and the donations that could be kept: one is dropped where the kernel that writes the output
     reads the input other than element for element, where the order would need a circle, or where
-    another output has taken the input.
+    another output has taken the input. Kernels that can raise an error run before those that
+    overwrite an input, so that a refused index changes nothing.
     """
     maker = {output: i for i, kernel in enumerate(kernels) for output in kernel.outputs}
     readers: dict[Node, list[int]] = {}
@@ -37,8 +41,18 @@ def settle(
         after[writer] |= others
         kept[output] = taken
         used.add(taken)
+    _errors_first(kernels, after, {maker[output] for output in kept})
     order = in_order([sorted(needed) for needed in after])
     return [kernels[i] for i in order], kept
+
+
+def _errors_first(kernels: Sequence[Kernel], after: list[set[int]], writers: set[int]) -> None:
+    """Let the writers wait for every kernel that can raise an error, unless that needs them."""
+    for i, kernel in enumerate(kernels):
+        if any(node.op.name in CHECKED for node in _inside(kernel, set(kernel.inputs))):
+            for writer in writers - {i}:
+                if not _needs(after, i, writer):
+                    after[writer].add(i)
 
 
 def _needs(after: Sequence[set[int]], kernel: int, other: int) -> bool:
