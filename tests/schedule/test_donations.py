@@ -177,10 +177,10 @@ def test_what_can_fail_runs_before_anything_is_overwritten() -> None:
     """A refused index leaves the inputs that the program was going to overwrite as they were."""
     table = ops.input((4, 3), np.dtype(np.float32))
     index = ops.input((5,), np.dtype(np.int64))
-    weight = ops.input((50, 50), np.dtype(np.float32))
+    weight, factor = (ops.input((50, 50), np.dtype(np.float32)) for _ in range(2))
     taken = ops.sum(ops.take(table, index, 0), (0, 1))
-    changed = ops.add(weight, ops.full_like(weight, 1))
-    plan = schedule([changed, taken], [table, index, weight], [2, -1])
+    changed = ops.add(weight, ops.matmul(factor, factor))
+    plan = schedule([changed, taken], [table, index, weight, factor], [2, -1])
     assert plan.donated == (2, -1)
     raising = next(i for i, k in enumerate(plan.kernels) if table in k.inputs)
     writing = next(i for i, k in enumerate(plan.kernels) if plan.results[0] in k.outputs)
