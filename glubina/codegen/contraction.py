@@ -47,9 +47,9 @@ def _lowering(
     """The stages that work out operands, then those of the contraction."""
     return Lowering(
         key,
-        (*operands.stages, *stages),
+        (*operands.stages(key), *stages),
         (*workspaces, *operands.workspaces),
-        lambda: module([w() for w in operands.writers] + write()),
+        lambda: module(operands.functions(key) + write()),
         flops,
     )
 

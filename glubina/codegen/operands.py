@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 from glubina.codegen import map as map_kernel
@@ -22,8 +21,7 @@ class Operands:
         """`workspaces`: how many workspaces the contraction itself has (they come first)."""
         self.inputs = form.kernel.inputs
         self.target = target
-        self.stages: list[Stage] = []
-        self.writers: list[Callable[[], Function]] = []
+        self._drafts: list[tuple[Structure, tuple[int, ...], tuple[int, ...]]] = []
         self.workspaces: list[int] = []
         self.compiled: list[str] = []
         self._first = workspaces
@@ -55,12 +53,27 @@ class Operands:
         (stage,) = map_kernel.lower(form, self.target).stages
         self.workspaces.append(max(64, node.size * node.dtype.itemsize))
         there = -self._first - len(self.workspaces)
-        symbol = f"operand{len(self.stages)}_{form.key}"
         slots = (*(self.inputs.index(n) for n in inputs), there)
-        self.stages.append(Stage(symbol, slots, stage.arguments))
-        self.writers.append(lambda: map_kernel.write(symbol, form, self.target))
+        self._drafts.append((form, slots, stage.arguments))
         self.compiled.append(form.key)
         return there
+
+    def stages(self, key: str) -> list[Stage]:
+        """The calls that work operands out, for a contraction with this key.
+
+        The key is in their names: two contractions may work out alike operands.
+        """
+        return [
+            Stage(f"operand{i}_{key}", slots, arguments)
+            for i, (_, slots, arguments) in enumerate(self._drafts)
+        ]
+
+    def functions(self, key: str) -> list[Function]:
+        """The code of the stages."""
+        return [
+            map_kernel.write(f"operand{i}_{key}", form, self.target)
+            for i, (form, _, _) in enumerate(self._drafts)
+        ]
 
 
 def _below(node: Node, leaves: frozenset[Node]) -> set[Node]:
