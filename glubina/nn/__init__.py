@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from glubina.nn import functional, init, utils
 from glubina.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from glubina.nn.architecture import build, describe
@@ -18,6 +20,9 @@ from glubina.nn.parameter import Parameter
 from glubina.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from glubina.nn.shape import Flatten, Identity
 from glubina.nn.summary import Summary, summary
+
+if TYPE_CHECKING:
+    from glubina.nn.saving import load_model, save_model
 
 __all__ = [
     "ArchitectureError",
@@ -60,6 +65,17 @@ __all__ = [
     "describe",
     "functional",
     "init",
+    "load_model",
+    "save_model",
     "summary",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Saving and loading need the training rooms, which are loaded when they are asked for."""
+    if name in ("load_model", "save_model"):
+        from glubina.nn import saving
+
+        return getattr(saving, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
