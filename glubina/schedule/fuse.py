@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 from glubina.graph.node import Node, topological
 from glubina.schedule.kernel import Kernel
 from glubina.schedule.order import in_order
+from glubina.schedule.storing import worth_storing
 from glubina.schedule.units import Units
 from glubina.schedule.views import affine_view
 
@@ -24,9 +25,6 @@ REDUCTIONS = ("sum", "max", "prod", "argmax")
 WINDOWS = ("pool_max", "pool_index", "pool_gather", "pool_sum")
 SCATTERS = ("pool_scatter", "scatter_add")
 HEAVY = frozenset((*CONTRACTIONS, *REDUCTIONS, *WINDOWS, *SCATTERS))
-
-WORTH_STORING = 30
-"""Machine operations per element above which a value that two kernels need is stored."""
 
 MOST_OUTPUTS = 12
 """The most arrays that one element-wise kernel writes."""
@@ -49,8 +47,8 @@ def fuse(outputs: Sequence[Node]) -> list[Kernel]:
     order = topological(outputs)
     stored = _must_be_stored(order, outputs)
     while True:
-        fusion = _Fusion(order, stored)
-        more = fusion.worth_storing()
+        fusion = Fusion(order, stored)
+        more = worth_storing(fusion)
         if not more:
             return fusion.kernels()
         stored |= more
@@ -89,7 +87,7 @@ def matmul_operand(source: Node) -> Node:
     return source if view is None else view.root
 
 
-class _Fusion:
+class Fusion:
     """One round of grouping for a given set of stored values."""
 
     def __init__(self, order: Sequence[Node], stored: set[Node]) -> None:
@@ -248,14 +246,16 @@ class _Fusion:
 
     # -- results --------------------------------------------------------------------------------
 
-    def _kernel_units(self) -> list[int]:
+    def kernel_units(self) -> list[int]:
+        """The units that become kernels."""
         return [*self.anchors, *self.maps]
 
     def _reads(self, unit: int) -> list[Node]:
         """The stored values and inputs that a unit reads, in a fixed order."""
-        return [n for n in self._visited(unit) if self._is_memory(n, unit)]
+        return [n for n in self.visited(unit) if self.is_memory(n, unit)]
 
-    def _is_memory(self, node: Node, unit: int) -> bool:
+    def is_memory(self, node: Node, unit: int) -> bool:
+        """Whether the unit reads the node from memory instead of working it out."""
         if node.op.name == "input":
             return True
         if node.op.name == "reshape":
@@ -265,7 +265,7 @@ class _Fusion:
             return False
         return own in self.anchors or node in self.required
 
-    def _visited(self, unit: int) -> list[Node]:
+    def visited(self, unit: int) -> list[Node]:
         """The nodes that a unit evaluates or reads, each once."""
         stack = list(reversed(self.units.nodes(unit)))
         seen: dict[Node, None] = {}
@@ -274,55 +274,22 @@ class _Fusion:
             if node in seen:
                 continue
             seen[node] = None
-            if not self._is_memory(node, unit):
+            if not self.is_memory(node, unit):
                 stack.extend(reversed(node.sources))
         return list(seen)
 
     def _finally_stored(self) -> set[Node]:
         stored = set(self.required)
-        for unit in self._kernel_units():
+        for unit in self.kernel_units():
             stored.update(n for n in self._reads(unit) if n.op.name != "input")
         return stored
 
-    def worth_storing(self) -> set[Node]:
-        """Light values that several kernels, or many elements, would work out again."""
-        kernels: dict[Node, list[int]] = {}
-        drawn: set[Node] = set()
-        for unit in self._kernel_units():
-            size = self._space(unit)
-            contracts = unit in self.anchors and self.anchors[unit][0].op.name in CONTRACTIONS
-            for node in self._visited(unit):
-                if not self._is_memory(node, unit) and self.units.of(node) != unit:
-                    kernels.setdefault(node, []).append(size)
-                    if contracts and (node.op.family == "random" or drawn & set(node.sources)):
-                        drawn.add(node)
-        costs: dict[Node, int] = {}
-        for node in self.order:
-            inner = 0 if node in self.stored or node.op.name == "input" else node.op.cost
-            costs[node] = inner + sum(
-                0 if s in self.stored else costs[s] for s in dict.fromkeys(node.sources)
-            )
-        drawn = {n for n in drawn if n.op.cost}
-        found = {
-            node
-            for node, sizes in kernels.items()
-            if node not in self.stored
-            and (node in drawn or self._too_dear(node, sizes, costs[node]))
-        }
-        return {n for n in found if not self._only_feeds(n, found)}
+    def contracts(self, unit: int) -> bool:
+        """Whether the unit is a product or a convolution."""
+        return unit in self.anchors and self.anchors[unit][0].op.name in CONTRACTIONS
 
-    def _too_dear(self, node: Node, sizes: list[int], cost: int) -> bool:
-        if node.op.cost == 0 or node.op.family == "source":
-            return False
-        if len(sizes) > 1 and cost >= WORTH_STORING:
-            return True
-        return node.size * 16 <= max(sizes) and cost >= 8
-
-    def _only_feeds(self, node: Node, found: set[Node]) -> bool:
-        users = self.users[node]
-        return len(users) == 1 and users[0] in found and users[0].size <= node.size
-
-    def _space(self, unit: int) -> int:
+    def elements(self, unit: int) -> int:
+        """How many elements a unit works on."""
         anchors = self.anchors.get(unit)
         if anchors is None:
             return self.units.nodes(unit)[0].size
@@ -331,7 +298,7 @@ class _Fusion:
     def kernels(self) -> list[Kernel]:
         """The units as kernels, each after those whose results it reads."""
         found = []
-        for unit in self._kernel_units():
+        for unit in self.kernel_units():
             anchors = tuple(self.anchors.get(unit, ()))
             members = self.units.nodes(unit)
             outputs = tuple(n for n in members if n in self.stored)

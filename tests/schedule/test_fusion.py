@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from emulator import emulate, inside
@@ -134,11 +136,34 @@ def test_a_convolution_takes_its_bias_and_activation_and_pooling_its_index() -> 
 
 
 def test_random_numbers_are_drawn_once_for_a_product() -> None:
-    """A contraction reads its factor many times: what is drawn must lie in memory."""
-    dropped = Undrawn(F64).dropout(X, 0.5)
-    plan = plan_of(ops.matmul(dropped, ops.swap_last(W)))
-    drawn = [k for k in plan.kernels if any(n.op.family == "random" for n in inside(k))]
-    assert [k.kind for k in drawn] == ["map"]
+    """A contraction does not draw them between its products; what is kept is the small mask."""
+    net = Undrawn(F64)
+    plan = plan_of(ops.matmul(net.dropout(X, 0.5), ops.swap_last(W)))
+    assert [k.kind for k in drawing(plan)] == ["map"]
+    plan = plan_of(net.dropout(ops.relu(linear(X)), 0.5))
+    assert [o.dtype.name for k in drawing(plan) for o in k.outputs] == ["bool"]
+
+
+def drawing(plan: Schedule) -> list[Kernel]:
+    """The kernels that work out random numbers."""
+    return [k for k in plan.kernels if any(n.op.family == "random" for n in inside(k))]
+
+
+def shifted(x: Node, by: int) -> Node:
+    """The elements moved along by so many places, zeros from the left."""
+    zeros = ops.full_like(ops.slice(x, (0,), (by,), (1,)), 0)
+    return ops.concat([zeros, ops.slice(x, (0,), (x.size - by,), (1,))], 0)
+
+
+@pytest.mark.parametrize("step", [lambda k: 1 << k, lambda k: 1])
+def test_chains_of_shifts_are_stored_now_and_then(step: Callable[[int], int]) -> None:
+    """Every x + shifted x doubles what an element needs; the code must not grow with it."""
+    x = leaf(512)
+    for k in range(9):
+        x = ops.add(x, shifted(x, step(k)))
+    plan = plan_of(x)
+    assert 2 <= len(plan.kernels) <= 9
+    assert all(len(inside(k)) < 40 for k in plan.kernels)
 
 
 def test_groups_that_depend_on_each_other_through_a_shared_kernel_stay_apart() -> None:
