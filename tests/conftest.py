@@ -14,6 +14,7 @@ import pytest
 # old entry, and none can harm the user's cache. Set before anything imports glubina.
 _CACHE = Path(tempfile.mkdtemp(prefix="glubina-tests-"))
 os.environ["GLUBINA_CACHE"] = str(_CACHE)
+os.environ["GLUBINA_VERIFY"] = "1"  # the graph is checked between the passes of the compiler
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 
 

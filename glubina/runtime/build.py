@@ -7,6 +7,8 @@ names. Shapes and dtypes are in it, values and identities are not.
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Callable, Sequence
 
 from glubina.codegen.lowered import Lowering
@@ -14,7 +16,9 @@ from glubina.codegen.target import Target, host
 from glubina.graph.autodiff import expand
 from glubina.graph.node import Node, topological
 from glubina.graph.simplify import simplify
+from glubina.graph.verify import verify
 from glubina.runtime import cache, compiler, observers
+from glubina.runtime.observers import CompileEvent
 from glubina.runtime.plan import Call, Entry, KernelInfo, Plan, Spec
 from glubina.runtime.program import Program
 from glubina.schedule.fuse import root
@@ -33,15 +37,21 @@ def build(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int
         their buffers.
     donated: for each output the number of the input whose buffer it may overwrite, or -1.
     """
-    target = host()
+    target, started = host(), time.perf_counter()
     key = program_key(outputs, inputs, donated, target)
-    found = cache.load_program(key)
+    watched = bool(observers.schedules)  # who wants to see the kernels is shown them made
+    found = None if watched else cache.load_program(key)
+    cached = found is not None
     if found is None:
         plan, modules = translate(outputs, inputs, donated, target)
         code = compiler.compile_kernels(modules, target)
         found = plan, code
         cache.store_program(key, plan, code)
-    return Program(*found)
+    program = Program(*found)
+    if observers.compilations:
+        seconds = time.perf_counter() - started
+        observers.compilations.send(CompileEvent(found[0], seconds, cached, len(found[1])))
+    return program
 
 
 def program_key(
@@ -67,12 +77,20 @@ def translate(
     """The plan, and the LLVM text of each kernel that it needs, by the kernel's key."""
     from glubina.codegen.lowering import lower  # not needed, and not loaded, on a warm start
 
-    simple = simplify(expand(outputs))
+    simple = _checked(simplify(_checked(expand(_checked(outputs)))))
     scheduled = schedule(simple, inputs, donated)
+    _checked([output for kernel in scheduled.kernels for output in kernel.outputs])
     observers.scheduled(simple, scheduled)
     lowered = [lower(kernel, target) for kernel in scheduled.kernels]
     modules = {lowering.key: lowering.ir for lowering in lowered}
     return lay_plan(scheduled, lowered, outputs), modules
+
+
+def _checked(nodes: Sequence[Node]) -> Sequence[Node]:
+    """The nodes themselves; with GLUBINA_VERIFY set (as in the tests) their graph is verified."""
+    if os.environ.get("GLUBINA_VERIFY"):
+        verify(nodes)
+    return nodes
 
 
 def lay_plan(scheduled: Schedule, lowered: Sequence[Lowering], outputs: Sequence[Node]) -> Plan:
