@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from glubina.graph import ops
+from glubina.graph.errors import GraphError
 from glubina.graph.node import Node, make, rebuild, remake
 
 Rule = Callable[[Node], Node]
@@ -213,6 +214,10 @@ def _detach(node: Node) -> Node:
     return node.sources[0]
 
 
+def _gradient(node: Node) -> Node:
+    raise GraphError("simplify: gradients are expanded first; rules would change what they are of")
+
+
 def _cast(node: Node) -> Node:
     inner = node.sources[0]
     return inner if inner.dtype == node.dtype else node
@@ -242,6 +247,7 @@ _RULES: dict[str, Rule] = {
     "sum": _sum,
     "slice": _slice,
     "detach": _detach,
+    "gradient": _gradient,
     "cast": _cast,
 }
 _RULES |= dict.fromkeys(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from random_graphs import Program, programs
 from strategies import BOOL, F32, F64, I32, U8, awkward, shapes, steady
 
-from glubina.graph import Node, expand, interpret, ops, simplify, topological, verify
+from glubina.graph import GraphError, Node, expand, interpret, ops, simplify, topological, verify
 
 REORDERS = {"sum", "matmul"}
 
@@ -130,6 +130,13 @@ def test_rules_keep_the_bits_of_special_values(shape: tuple[int, ...], data: st.
         assert np.array_equal(np.isnan(found), ~number), before
         bits = [a[number].view(np.uint32) for a in (found, want)]
         np.testing.assert_array_equal(*bits, err_msg=repr(before))
+
+
+def test_placeholders_must_be_expanded_before() -> None:
+    """By x 1 is not by x: a rule that makes them one would change the derivative."""
+    x = ops.input((), F64)
+    with pytest.raises(GraphError, match="expanded first"):
+        simplify([ops.gradient(ops.exp(x), ops.multiply(x, ops.constant(1, F64)))])
 
 
 EMPTY = ops.input((0, 3), F64)
