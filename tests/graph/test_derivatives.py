@@ -77,7 +77,7 @@ def check_to_second_order(node: Node, bindings: dict[Node, Array], seed: int = 1
 @pytest.mark.parametrize("name", SMOOTH)
 def test_derivatives(name: str) -> None:
     @given(cases(name), st.integers(0, 1000))
-    @steady(15 if name.startswith(("conv", "pool")) else 8)
+    @steady(40 if name.startswith(("conv", "pool")) else 15)
     def check(case: Case, seed: int) -> None:
         check_to_second_order(case.node, case.bindings, seed)
 

@@ -30,6 +30,6 @@ def check_program(program: Program, simplified: bool = True) -> int:
 
 
 @given(programs(), st.booleans())
-@steady(10)
+@steady(250)
 def test_random_programs(program: Program, simplified: bool) -> None:
     check_program(program, simplified)
