@@ -170,7 +170,7 @@ def _is_flat(node: Node, total: int) -> bool:
         return True
     if name == "broadcast":
         return node.sources[0].size == 1
-    return name == "random_bits"
+    return name == "random_bits" and node.size == total
 
 
 def _flat(node: Node, total: int, table: dict[Node, Node]) -> Node:
