@@ -43,6 +43,9 @@ def float_floor_divide(f: Function, x: Value, y: Value) -> Value:
     down = f.select(above, f.fadd(down, f.const(1, type_)), down)
     signed = f.intrinsic("llvm.copysign", type_, f.const(0, type_), f.fdiv(x, y))
     result = f.select(f.compare("oeq", quotient, f.const(0, type_)), signed, down)
+    # x over an infinity of the other sign leaves all of that infinity
+    endless = f.compare("oeq", f.intrinsic("llvm.fabs", type_, rest), f.const(float("inf"), type_))
+    result = f.select(endless, f.const(-1, type_), result)
     by_zero = f.compare("oeq", y, f.const(0, type_))
     return f.select(by_zero, f.fdiv(x, y), result)
 

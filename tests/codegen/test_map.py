@@ -124,6 +124,16 @@ def test_remainders_of_floating_point() -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
+def test_floored_quotients_by_infinities() -> None:
+    for dtype in (F32, F64):
+        x, y = leaf(40, dtype=dtype), leaf(40, dtype=dtype)
+        a = np.tile(np.array([1, -1, 2.5, 0.0, -0.0], dtype), 8)
+        b = np.repeat(np.array([np.inf, -np.inf], dtype), 20)
+        kernel = map_of(ops.floor_divide(x, y))
+        (found,) = run(lower(kernel, host()), kernel, [a, b])
+        np.testing.assert_array_equal(found, np.floor_divide(a, b))
+
+
 def test_casts_stay_within_the_range() -> None:
     x = leaf(8)
     given = np.array([1.9, -1.9, 3e9, -3e9, np.inf, -np.inf, np.nan, 0.0], np.float32)
@@ -147,6 +157,17 @@ def test_random_bits_are_the_reference(shape: tuple[int, ...]) -> None:
     if len(shape) > 1:
         moved = ops.transpose(drawn, tuple(reversed(range(len(shape)))))
         verify(moved, given=[given])
+
+
+@pytest.mark.parametrize("total", [3, 8, 15])
+def test_one_random_number_for_all_elements(total: int) -> None:
+    given = np.array([7, 3], np.uint64)
+    for shape in ((), (1,)):
+        drawn = ops.random_bits(leaf(2, dtype=U64), 5, shape)
+        verify(ops.broadcast(drawn, (total,)), given=[given])
+        verify(
+            ops.broadcast(ops.shift_right(drawn, ops.full_like(drawn, 8)), (total,)), given=[given]
+        )
 
 
 def test_known_answers_of_philox() -> None:
