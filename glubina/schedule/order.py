@@ -11,6 +11,9 @@ from glubina.schedule.kernel import Kernel
 CHECKED = ("take", "scatter_add")
 """The operations whose kernels check what they are given, and may raise an error."""
 
+CHECKED_AS_READ = "take"
+"""The one whose kernels check while they write; a scatter does before its first result."""
+
 
 def settle(
     kernels: Sequence[Kernel], donated: Mapping[Node, Node]
@@ -19,9 +22,10 @@ def settle(
 
     `donated` maps an output to the input whose memory it may take. Returns the ordered kernels
     and the donations that could be kept: one is dropped where the kernel that writes the output
-    reads the input other than element for element, where the order would need a circle, or where
-    another output has taken the input. Kernels that can raise an error run before those that
-    overwrite an input, so that a refused index changes nothing.
+    reads the input other than element for element or checks indices as it writes, where the order
+    would need a circle, or where another output has taken the input. Kernels that can
+    raise an error run before those that overwrite an input, so that a refused index changes
+    nothing.
     """
     maker = {output: i for i, kernel in enumerate(kernels) for output in kernel.outputs}
     readers: dict[Node, list[int]] = {}
@@ -33,7 +37,7 @@ def settle(
     used: set[Node] = set()
     for output, taken in donated.items():
         writer = maker.get(output)
-        if writer is None or taken in used or not _reads_in_step(kernels[writer], taken):
+        if writer is None or taken in used or not _may_overwrite(kernels[writer], taken):
             continue
         others = {i for i in readers.get(taken, ()) if i != writer}
         if any(_needs(after, i, writer) for i in others):
@@ -93,15 +97,18 @@ def in_order(after: Sequence[Iterable[int]]) -> list[int]:
     return list(done)
 
 
-def _reads_in_step(kernel: Kernel, taken: Node) -> bool:
-    """Whether the kernel reads the input only at the element that it is about to write.
+def _may_overwrite(kernel: Kernel, taken: Node) -> bool:
+    """Whether the kernel reads the input only at the element that it is about to write, safely.
 
     Every way from any of the kernel's outputs down to the input must be element-wise; a way
-    through an anchor, a broadcast or a permutation would see elements already overwritten.
+    through an anchor, a broadcast or a permutation would see elements already overwritten. And
+    no refused index may end the kernel when half of the input is overwritten.
     """
     stop = set(kernel.inputs)
     reading = {taken}  # nodes that need the input
     for node in _inside(kernel, stop):
+        if node.op.name == CHECKED_AS_READ:
+            return False
         if any(source in reading for source in node.sources):
             if node.op.family != "elementwise" and node.op.name != "reshape":
                 return False

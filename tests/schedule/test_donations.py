@@ -185,3 +185,13 @@ def test_what_can_fail_runs_before_anything_is_overwritten() -> None:
     raising = next(i for i, k in enumerate(plan.kernels) if table in k.inputs)
     writing = next(i for i, k in enumerate(plan.kernels) if plan.results[0] in k.outputs)
     assert raising < writing
+
+
+def test_what_fails_as_it_writes_overwrites_nothing() -> None:
+    """A kernel that looks up rows checks while it writes, so its result is moved in afterwards."""
+    table, weight = ops.input((4,), F32), ops.input((50,), F32)
+    index = ops.input((50,), I64)
+    changed = ops.add(weight, ops.take(table, index, 0))
+    plan = schedule([changed], [table, index, weight], [2])
+    assert plan.donated == (2,)
+    assert copies(plan) == 1

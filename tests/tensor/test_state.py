@@ -209,6 +209,14 @@ def test_after_an_error_the_old_values_are_there() -> None:
         result.numpy()
 
 
+def test_after_an_error_within_an_update_the_old_values_are_there() -> None:
+    state = gl.tensor(np.ones(50_000, np.float32))
+    state.add_(gl.take(gl.ones(4), gl.tensor(np.full(50_000, 5))))
+    with pytest.raises(gl.errors.IndexRangeError):
+        state.realise()
+    np.testing.assert_array_equal(state.numpy(), np.ones(50_000))
+
+
 def test_the_value_of_a_number_is_not_structure() -> None:
     x = gl.tensor(np.ones(30_000, np.float32))
     (x * 0.1 + 3).realise()
