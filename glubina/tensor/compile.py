@@ -47,6 +47,8 @@ class Compiled(Generic[P, R]):
             return self._function(*args, **kwargs)
         cells: list[Cell] = []
         key = _signature((args, kwargs) if kwargs else args, cells)
+        if len(set(cells)) < len(cells):
+            key = key, tuple([cells.index(cell) for cell in cells])
         recording = self._find(key, args, kwargs)
         return cast(R, recording.replay(cells))
 

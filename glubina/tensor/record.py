@@ -43,7 +43,7 @@ def record(function: Callable[..., Any], args: Any, kwargs: Any, keep: bool) -> 
     realise_pending()
     trace = Trace()
     arguments: list[Cell] = []
-    inside = _placeholders((args, kwargs), arguments)
+    inside = _placeholders((args, kwargs), arguments, {})
     first = [cell.node for cell in arguments]
     mode.trace = trace
     try:
@@ -60,23 +60,28 @@ def record(function: Callable[..., Any], args: Any, kwargs: Any, keep: bool) -> 
             content.restore(cell)
 
 
-def _placeholders(value: Any, cells: list[Cell]) -> Any:
-    """The arguments with tensors without values in place of tensors and arrays."""
+def _placeholders(value: Any, cells: list[Cell], known: dict[tuple[Cell, bool], Tensor]) -> Any:
+    """The arguments with tensors without values in place of tensors and arrays.
+
+    Arguments that are one tensor are one inside as well, so that a change of one is seen by all.
+    """
     if isinstance(value, np.ndarray):
         value = as_tensor(value)
     if isinstance(value, TensorBase):
-        tensor = wrap(placeholder(value.shape, value.dtype))
-        if value._requires_grad:
-            tensor.requires_grad_()
-        cells.append(tensor._cell)
-        return tensor
+        same = value._cell, value._requires_grad
+        if same not in known:
+            tensor = known[same] = wrap(placeholder(value.shape, value.dtype))
+            if value._requires_grad:
+                tensor.requires_grad_()
+        cells.append(known[same]._cell)
+        return known[same]
     if isinstance(value, tuple):
-        items = [_placeholders(v, cells) for v in value]
+        items = [_placeholders(v, cells, known) for v in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, list):
-        return [_placeholders(v, cells) for v in value]
+        return [_placeholders(v, cells, known) for v in value]
     if isinstance(value, dict):
-        return {k: _placeholders(v, cells) for k, v in value.items()}
+        return {k: _placeholders(v, cells, known) for k, v in value.items()}
     return value
 
 
@@ -149,7 +154,11 @@ def _recording(
     program = programs.find(key, outputs, found.leaves, updates, merge=False)
     sources = [_source(trace, first, found.leaves[i]) for i in program.inputs]
     targets = [arguments.index(cell) if cell in arguments else cell for cell in cells]
-    return Recording(trace, program, sources, targets, form, gradients)
+    changed = {cell for cell in trace.written if cell not in arguments}
+    if any(type(target) is int for target in targets):
+        changed |= set(trace.reads.values())
+    own = frozenset(changed.difference(arguments))
+    return Recording(trace, program, sources, targets, form, gradients, own)
 
 
 _Source = tuple[Literal["argument"], int] | tuple[Literal["cell"], Cell] | Buffer
@@ -176,6 +185,7 @@ class Recording:
         targets: list[Cell | int],
         form: Any,
         gradients: list[Tensor],
+        own: frozenset[Cell],
     ) -> None:
         self.guards: list[Guard] = list(trace.guards.values())
         kept = set(map(id, gradients))
@@ -184,6 +194,8 @@ class Recording:
                 self.guards.append((_same_gradient(tensor, before), True))
         self.callbacks = list(trace.callbacks.values())
         self.draws: list[tuple[Generator, int]] = list(trace.draws.items())
+        # cells that the function knows from outside, which must not be its arguments too
+        self.own = own
         self.program = program
         self.targets = targets
         self.form = form
@@ -207,6 +219,11 @@ class Recording:
 
     def replay(self, arguments: list[Cell]) -> Any:
         """Run once on the current values."""
+        if arguments and not self.own.isdisjoint(arguments):
+            raise TraceError(
+                "a compiled function was given a tensor that it also knows from outside, and "
+                "changes one of the two in place: use either the argument or the outer tensor"
+            )
         inputs = self._gather(arguments)
         outputs = []
         for (take, size, _), target in zip(self.outputs, self.targets):

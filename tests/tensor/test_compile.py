@@ -337,3 +337,30 @@ def test_an_index_error_in_a_compiled_function_keeps_the_state() -> None:
     np.testing.assert_array_equal(table.numpy(), np.ones((10, 4)))
     update(gl.tensor([1, 2]))
     np.testing.assert_array_equal(table.numpy(), np.full((10, 4), 9))
+
+
+def test_one_tensor_as_two_arguments_is_one_inside() -> None:
+    def both(a: gl.Tensor, b: gl.Tensor) -> gl.Tensor:
+        a.add_(1.0)
+        return a * b
+
+    compiled = gl.compile(both)
+    x, y = gl.ones(20_000), gl.ones(20_000)
+    assert compiled(x, y).numpy()[0] == 2.0
+    assert compiled(x, x).numpy()[0] == 9.0
+    assert x.numpy()[0] == 3.0
+    assert compiled(x, y).numpy()[0] == 4.0
+
+
+def test_an_argument_that_is_known_from_outside_and_changed_is_refused() -> None:
+    state = gl.ones(20_000)
+
+    @gl.compile
+    def step(x: gl.Tensor) -> gl.Tensor:
+        state.add_(1.0)
+        return x + state
+
+    assert step(gl.ones(20_000)).numpy()[0] == 3.0
+    with pytest.raises(TraceError, match="also knows from outside"):
+        step(state)
+    assert state.numpy()[0] == 2.0
