@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from glubina.cli.errors import reported
+from glubina.cli.version import installed_version
 
 app = typer.Typer(
     name="glubina",
@@ -33,11 +33,6 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"glubina {installed_version()}")
         raise typer.Exit
-
-
-def installed_version() -> str:
-    """The version of the package, which is imported already when one of its rooms is."""
-    return str(sys.modules["glubina"].__version__)
 
 
 @app.callback()

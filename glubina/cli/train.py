@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import typer
 
-from glubina.cli.app import installed_version
 from glubina.cli.errors import CommandError
 from glubina.cli.figures import figures, table
+from glubina.cli.version import installed_version
 from glubina.nn.saving import save_model
 from glubina.recipes import Data, Recipe, find
 from glubina.runtime.team import get_num_threads, set_num_threads
