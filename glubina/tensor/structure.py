@@ -62,8 +62,10 @@ def structure(outputs: Sequence[Node], merge: bool = True) -> Structure:
             buffer = node.buffer
             if buffer is not None:
                 add(buffers.setdefault(id(buffer), len(leaves)) if merge else None)
-            elif node.origin is not None:
-                pending.append(node)
+            else:
+                add(...)  # so that a number that follows is surely the next node's source
+                if node.origin is not None:
+                    pending.append(node)
             leaves.append(node)
         else:
             add(node.op)
