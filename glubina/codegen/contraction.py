@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from math import prod
 
-from glubina.codegen import conv_filter, convolution, matmul
+from glubina.codegen import conv_filter, convolution, matmul, winograd
 from glubina.codegen.canonical import Structure
 from glubina.codegen.conv_plan import ConvShape, plan_conv
 from glubina.codegen.emitter import Function, module
@@ -16,6 +16,7 @@ from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.matmul_plan import Factor, MatmulShape, plan_matmul, workspaces
 from glubina.codegen.operands import Operands
 from glubina.codegen.target import Target
+from glubina.codegen.winograd_plan import NUMBERS, WORKSPACES, pays, plan_winograd
 from glubina.graph.ops.movement import pad
 
 
@@ -89,6 +90,8 @@ def _conv(form: Structure, target: Target) -> Lowering:
         x.shape[0], x.shape[1:-1], x.shape[-1], w.shape[:-2], anchor.shape[1:-1],
         w.shape[-1], anchor.attributes,
     )  # fmt: skip
+    if pays(shape, anchor.dtype, target):
+        return _winograd(form, target, shape)
     calls = plan_conv(shape, anchor.dtype, target)
     plans = list(dict.fromkeys(call.plan for call in calls))
     own = len(kernel.inputs) + len(kernel.outputs)
@@ -113,6 +116,35 @@ def _conv(form: Structure, target: Target) -> Lowering:
 
     flops = 2 * anchor.size * prod(w.shape[:-1])
     return _lowering(key, operands, stages, (), write, flops)
+
+
+def _winograd(form: Structure, target: Target, shape: ConvShape) -> Lowering:
+    kernel, anchor = form.kernel, form.kernel.anchors[0]
+    x, w = anchor.sources
+    call = plan_winograd(shape, target)
+    plan = call.plan
+    operands = Operands(form, target, WORKSPACES)
+    places = operands.plain(x), operands.plain(w)
+    key = _key(form, "winograd", plan, operands.compiled, places)
+    own = len(kernel.inputs) + len(kernel.outputs)
+    stages = (
+        Stage(f"turn_{key}", (places[1], -1), ()),
+        Stage(
+            f"winograd_{key}",
+            (*range(own), places[0], -1, -2),
+            (*call.numbers, *form.arguments()),
+        ),
+    )
+    finish = _finish(form, plan.lanes, NUMBERS, anchor.shape)
+
+    def write() -> list[Function]:
+        return [
+            winograd.emit_filter(f"turn_{key}", plan),
+            winograd.emit_winograd(f"winograd_{key}", plan, finish, own + 3),
+        ]
+
+    flops = 2 * anchor.size * prod(w.shape[:-1])
+    return _lowering(key, operands, stages, call.workspaces, write, flops)
 
 
 def _conv_filter(form: Structure, target: Target) -> Lowering:

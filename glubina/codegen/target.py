@@ -22,13 +22,17 @@ def llvm_type(dtype: np.dtype) -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """What code generation needs to know of a CPU."""
+    """What code generation needs to know of a CPU, and of the precision that is asked for.
+
+    direct: whether convolutions are computed without transforms.
+    """
 
     triple: str
     cpu: str
     features: str
     vector_bits: int
     registers: int
+    direct: bool = False
 
     def lanes(self, dtype: np.dtype) -> int:
         """How many elements one vector register holds."""
@@ -37,7 +41,11 @@ class Target:
 
 @functools.cache
 def host() -> Target:
-    """The CPU that this process runs on (`GLUBINA_VECTOR_BITS` narrows its vectors)."""
+    """The CPU that this process runs on.
+
+    `GLUBINA_VECTOR_BITS` narrows its vectors. `GLUBINA_CONV=direct` asks for direct convolutions,
+    which are more precise than the faster ones by transforms.
+    """
     import llvmlite.binding as llvm
 
     triple = llvm.get_process_triple()
@@ -54,4 +62,5 @@ def host() -> Target:
     text = features.flatten()
     if bits == 512:
         text += ",-prefer-256-bit"
-    return Target(triple, llvm.get_host_cpu_name(), text, bits, registers)
+    direct = os.environ.get("GLUBINA_CONV", "") == "direct"
+    return Target(triple, llvm.get_host_cpu_name(), text, bits, registers, direct)

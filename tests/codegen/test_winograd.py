@@ -1,0 +1,217 @@
+"""Winograd's convolutions: within their error of the exact sums, the same bits for any threads."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from compiled import Compiled
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_runs import compile_text, run
+
+from glubina.codegen.conv_plan import ConvShape
+from glubina.codegen.lowered import Lowering
+from glubina.codegen.lowering import lower
+from glubina.codegen.target import Target, host
+from glubina.codegen.winograd_plan import SLOTS, pays
+from glubina.graph import Node, ops
+from glubina.graph.interpreter import interpret
+from glubina.graph.ops.contraction import ConvAttributes
+from glubina.schedule.kernel import Kernel
+
+BOUND = 2e-6  # of the largest Σ|x||w| of an image and channel
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+
+def geometry(padding: Padding) -> ConvAttributes:
+    return ConvAttributes((1, 1), padding, (1, 1), (1, 1), 1)
+
+
+def linear(
+    x_shape: tuple[int, ...], filters: int, padding: Padding, seed: int = 0, dtype: str = "float32"
+) -> tuple[Kernel, list[np.ndarray]]:
+    """The bare convolution, relu(it + bias) and it times an array, as one kernel."""
+    random = np.random.default_rng(seed)
+    shapes = x_shape, (3, 3, x_shape[-1], filters), (filters,)
+    values = [random.standard_normal(shape).astype(dtype) for shape in shapes]
+    x, w, bias = (ops.input(value.shape, value.dtype) for value in values)
+    anchor = ops.conv(x, w, geometry(padding))
+    scale = ops.input(anchor.shape, anchor.dtype)
+    values.append(random.standard_normal(anchor.shape).astype(dtype))
+    shifted = ops.relu(ops.add(anchor, ops.broadcast(bias, anchor.shape)))
+    outputs = anchor, shifted, ops.multiply(anchor, scale)
+    return Kernel("conv", (anchor,), (x, w, bias, scale), outputs, anchor.shape), values
+
+
+def is_winograd(lowering: Lowering) -> bool:
+    return any(stage.symbol.startswith("winograd") for stage in lowering.stages)
+
+
+def verify(
+    kernel: Kernel, values: list[np.ndarray], target: Target | None = None, bound: float = BOUND
+) -> None:
+    """One, three and many threads give the same bits, and these are near the exact result."""
+    lowering = lower(kernel, target or host())
+    assert is_winograd(lowering)
+    results = [run(lowering, kernel, values, threads) for threads in (1, 3, 70)]
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            assert a.tobytes() == b.tobytes()
+    (anchor,) = kernel.anchors
+    x, w = (ops.input(value.shape, np.dtype(np.float64)) for value in values[:2])
+    sums = ops.conv(x, w, anchor.attributes)
+    wide = [value.astype(np.float64) for value in values]
+    (exact,) = interpret([sums], {x: wide[0], w: wide[1]})
+    (size,) = interpret([sums], {x: abs(wide[0]), w: abs(wide[1])})
+    size = size.max(axis=(1, 2), keepdims=True)  # a tile shares its errors
+    expected = exact, np.maximum(exact + wide[2], 0), exact * wide[3]
+    scales = size, size + abs(wide[2]), size * abs(wide[3])
+    for got, want, scale in zip(results[0], expected, scales, strict=True):
+        assert np.all(abs(got - want) <= bound * scale)
+
+
+SAME = ((1, 1), (1, 1))
+FULL = ((2, 2), (2, 2))
+LAYERS = [
+    ((2, 26, 26, 32), 64, ((0, 0), (0, 0))),
+    ((2, 24, 24, 64), 32, FULL),
+    ((2, 32, 32, 16), 16, SAME),
+    ((6, 8, 8, 64), 64, SAME),
+    ((3, 14, 14, 40), 48, SAME),
+    ((8, 7, 7, 128), 40, SAME),
+    ((6, 17, 15, 19), 33, ((1, 0), (0, 2))),
+    ((7, 19, 15, 18), 21, ((-1, 1), (2, -2))),
+    ((80, 2, 3, 17), 100, FULL),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_layers(layer):
+    verify(*linear(*layer))
+
+
+@pytest.mark.parametrize(("bits", "registers"), [(256, 16), (128, 32), (128, 16)])
+@pytest.mark.parametrize("layer", LAYERS[2::3], ids=str)
+def test_narrow_vectors(layer, bits, registers):
+    verify(*linear(*layer), dataclasses.replace(host(), vector_bits=bits, registers=registers))
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_any_geometry(data):
+    pads = [data.draw(st.tuples(st.integers(-1, 4), st.integers(-1, 4))) for _ in range(2)]
+    sides = [data.draw(st.integers(max(4, 10 - low - high), 18)) for low, high in pads]
+    channels, filters = (data.draw(st.integers(24, 70)) for _ in range(2))
+    images = data.draw(st.integers(6, 12))
+    made = linear(
+        (images, *sides, channels), filters, (pads[0], pads[1]), data.draw(st.integers(0, 9))
+    )
+    if is_winograd(lower(made[0], host())):
+        verify(*made)
+
+
+def test_many_items_share_the_slots():
+    kernel, values = linear((40, 32, 32, 16), 16, SAME)
+    lowering = lower(kernel, host())
+    assert lowering.stages[-1].arguments[0] == SLOTS
+    verify(kernel, values)
+
+
+def test_the_error_of_large_offsets_stays_within_the_sum_of_sizes():
+    kernel, values = linear((2, 16, 16, 32), 32, SAME)
+    values[0] += 100
+    verify(kernel, values)
+
+
+def test_the_same_code_for_a_smaller_batch():
+    first, second = (lower(linear((n, 12, 12, 16), 16, SAME)[0], host()) for n in (128, 96))
+    assert is_winograd(first)
+    assert first.key == second.key
+    assert first.stages != second.stages
+
+
+def shape(images: int, side: int, cin: int, cout: int, a: ConvAttributes) -> ConvShape:
+    return ConvShape(images, (side, side), cin, (3, 3), (side, side), cout, a)
+
+
+def test_what_is_computed_directly():
+    good = shape(8, 16, 32, 32, geometry(SAME))
+    single = np.dtype(np.float32)
+    assert pays(good, single, host())
+    assert not pays(good, np.dtype(np.float64), host())
+    assert not pays(good, single, dataclasses.replace(host(), direct=True))
+    for change in (
+        {"batch": 1}, {"batch": 3, "cin": 16}, {"cin": 8}, {"cout": 8}, {"window": (5, 5)},
+        {"outputs": (5, 5)}, {"outputs": (0, 16)}, {"batch": 0},
+    ):  # fmt: skip
+        assert not pays(dataclasses.replace(good, **change), single, host())
+    for name in ("stride", "dilation", "input_dilation"):
+        other = good.geometry._replace(**{name: (1, 2)})
+        assert not pays(dataclasses.replace(good, geometry=other), single, host())
+    grouped = good.geometry._replace(groups=2)
+    assert not pays(dataclasses.replace(good, geometry=grouped), single, host())
+    volume = dataclasses.replace(good, window=(3, 3, 3), outputs=(16, 16, 16))
+    assert not pays(volume, single, host())
+
+
+def test_an_image_that_is_not_finite_leaves_the_others_alone():
+    kernel, values = linear((12, 12, 12, 16), 16, SAME)
+    values[0][3] = np.nan
+    plain = run(lower(kernel, host()), kernel, values)[0]
+    assert np.isnan(plain[3]).all()
+    assert np.isfinite(np.delete(plain, 3, 0)).all()
+
+
+def test_the_result_may_overwrite_what_is_added():
+    kernel, values = linear((8, 15, 13, 20), 24, SAME)
+    x, w, _, old = kernel.inputs
+    total = ops.add(kernel.anchors[0], old)
+    given = dict(zip((x, w, old), (values[0], values[1], values[3]), strict=True))
+    kept = Compiled([total], list(given)).run_alike(given)
+    donated = Compiled([total], list(given), [2])
+    assert donated.program.plan.donated == (2,)
+    assert donated.run_alike(given)[0].tobytes() == kept[0].tobytes()
+
+
+def test_input_gradients_of_layers_agree_with_the_direct_kernel():
+    kernel, values = linear((4, 18, 18, 32), 48, SAME)
+    anchor = kernel.anchors[0]
+    derivative = anchor.op.derivative
+    assert derivative is not None
+    g = ops.input(anchor.shape, anchor.dtype)
+    dx = derivative(anchor, g)[0]
+    assert isinstance(dx, Node)
+    given = {kernel.inputs[1]: values[1], g: values[3]}
+    found = Compiled([dx], list(given)).run_alike(given)[0]
+    (wanted,) = interpret([dx], given)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=BOUND * 9 * 48 * 2)
+
+
+def test_the_environment_asks_for_direct_convolutions():
+    text = "from glubina.codegen.target import host; print(host().direct)"
+    for chosen, wanted in (("direct", "True"), ("", "False")):
+        environment = {**os.environ, "GLUBINA_CONV": chosen}
+        found = subprocess.run(
+            [sys.executable, "-c", text],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stdout.strip() == wanted
+
+
+def test_a_direct_target_makes_other_code():
+    kernel, values = linear((12, 12, 12, 16), 16, SAME)
+    direct = dataclasses.replace(host(), direct=True)
+    fast, slow = lower(kernel, host()), lower(kernel, direct)
+    assert fast.key != slow.key
+    assert not is_winograd(slow)
+    assert compile_text(slow.ir(), direct) is not None
+    for a, b in zip(run(fast, kernel, values), run(slow, kernel, values), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-3)
