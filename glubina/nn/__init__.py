@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from glubina.nn import functional, init, utils
-from glubina.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from glubina.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Softmin, Tanh
 from glubina.nn.architecture import build, describe
 from glubina.nn.containers import ModuleDict, ModuleList, Sequential
 from glubina.nn.convolution import Conv1d, Conv2d, Conv3d, LazyConv1d, LazyConv2d, LazyConv3d
@@ -18,7 +18,23 @@ from glubina.nn.module import Module
 from glubina.nn.normalisation import BatchNorm1d, BatchNorm2d, LayerNorm
 from glubina.nn.parameter import Parameter
 from glubina.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from glubina.nn.rectifiers import (
+    CELU,
+    ELU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    Heaviside,
+    LeakyReLU,
+    PReLU,
+    ReLU6,
+    Softshrink,
+    Threshold,
+)
 from glubina.nn.shape import Flatten, Identity
+from glubina.nn.smooth import GLU, LogSigmoid, Mish, Softplus, Softsign, Tanhshrink
 from glubina.nn.summary import Summary, summary
 
 if TYPE_CHECKING:
@@ -31,12 +47,20 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "CELU",
     "Conv1d",
     "Conv2d",
     "Conv3d",
     "CrossEntropyLoss",
     "Dropout",
+    "ELU",
     "Flatten",
+    "GLU",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "Heaviside",
     "Identity",
     "L1Loss",
     "LayerNorm",
@@ -44,23 +68,35 @@ __all__ = [
     "LazyConv2d",
     "LazyConv3d",
     "LazyLinear",
+    "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
     "NLLLoss",
+    "PReLU",
     "Parameter",
     "ReLU",
+    "ReLU6",
+    "SELU",
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "Softmin",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
     "StateError",
     "Summary",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "build",
     "describe",
     "functional",

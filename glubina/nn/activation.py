@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from glubina.graph import Node, ops
 from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
@@ -53,9 +55,28 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     return apply(_log_softmax, x, settings=(axis_of("log_softmax", x, axis),))
 
 
+def softmin(x: Tensor, axis: int = -1) -> Tensor:
+    """softmax(−x): the smallest gets the most."""
+    return softmax(-x, axis)
+
+
+class Activation(Module):
+    """A function of each element; `formula` and `derivative` are LaTeX, for tables and pages."""
+
+    formula: ClassVar[str]
+    derivative: ClassVar[str]
+
+    def extra_repr(self) -> str:
+        """The arguments that were given."""
+        return ", ".join(f"{name}={value}" for name, value in self.config().items())
+
+
 @register
-class ReLU(Module):
+class ReLU(Activation):
     """max(0, x), element by element (Nair and Hinton, 2010)."""
+
+    formula = r"\max(0, x)"
+    derivative = "[x > 0]"
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""
@@ -63,8 +84,11 @@ class ReLU(Module):
 
 
 @register
-class Sigmoid(Module):
+class Sigmoid(Activation):
     """1 / (1 + e^-x), element by element."""
+
+    formula = r"\sigma(x) = 1 / (1 + e^{-x})"
+    derivative = r"\sigma(x) (1 - \sigma(x))"
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""
@@ -72,8 +96,11 @@ class Sigmoid(Module):
 
 
 @register
-class Tanh(Module):
+class Tanh(Activation):
     """tanh x, element by element."""
+
+    formula = r"\tanh x"
+    derivative = r"1 - \tanh^2 x"
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""
@@ -82,6 +109,9 @@ class Tanh(Module):
 
 class _AlongAxis(Module):
     """A function along one axis (the last one unless told)."""
+
+    formula: ClassVar[str]
+    derivative: ClassVar[str]
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
@@ -94,6 +124,9 @@ class _AlongAxis(Module):
 class Softmax(_AlongAxis):
     """e^x_i / Σ_j e^x_j along an axis. Losses take logits: it has no place before them."""
 
+    formula = r"p_i = e^{x_i} / \sum_j e^{x_j}"
+    derivative = r"\partial p_i / \partial x_j = p_i ([i = j] - p_j)"
+
     def forward(self, x: Tensor) -> Tensor:
         """The function along the axis; the shape stays."""
         return softmax(x, self.axis)
@@ -103,6 +136,21 @@ class Softmax(_AlongAxis):
 class LogSoftmax(_AlongAxis):
     """ln softmax(x) along an axis."""
 
+    formula = r"x_i - \ln \sum_j e^{x_j}"
+    derivative = r"[i = j] - p_j"
+
     def forward(self, x: Tensor) -> Tensor:
         """The function along the axis; the shape stays."""
         return log_softmax(x, self.axis)
+
+
+@register
+class Softmin(_AlongAxis):
+    """softmax(−x) along an axis."""
+
+    formula = r"p_i = e^{-x_i} / \sum_j e^{-x_j}"
+    derivative = r"\partial p_i / \partial x_j = -p_i ([i = j] - p_j)"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The function along the axis; the shape stays."""
+        return softmin(x, self.axis)

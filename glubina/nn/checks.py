@@ -70,3 +70,13 @@ def images(x: Any, rank: int, channels: int | None = None) -> None:
         raise ShapeError(
             f"expected input of shape {names} with C = {channels}, got {x.shape}{hint}"
         )
+
+
+def channels_last(name: str, x: Any, per_channel: tuple[int, ...]) -> None:
+    """ShapeError unless the last axis of x has as many channels as there are numbers for them."""
+    floating(x)
+    if x.shape[-1:] != per_channel:
+        raise ShapeError(
+            f"{name}: expected {per_channel[0]} channels on the last axis, one per number; the "
+            f"input has the shape {x.shape}"
+        )

@@ -61,6 +61,11 @@ def scaled(x: Node, factor: float) -> Node:
     return ops.multiply(x, ops.full_like(x, factor))
 
 
+def number(x: Node, value: float) -> Node:
+    """A number that belongs to the formula, in the shape of x."""
+    return ops.full_like(x, value)
+
+
 @lru_cache(maxsize=64)
 def zeros(count: int, dtype: DType) -> Tensor:
     """A vector of zeros that is never written to."""
