@@ -9,15 +9,31 @@ from glubina.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Softmin, T
 from glubina.nn.architecture import build, describe
 from glubina.nn.containers import ModuleDict, ModuleList, Sequential
 from glubina.nn.convolution import Conv1d, Conv2d, Conv3d, LazyConv1d, LazyConv2d, LazyConv3d
-from glubina.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
+from glubina.nn.cross_entropy import CrossEntropyLoss, NLLLoss
 from glubina.nn.dropout import Dropout
 from glubina.nn.errors import ArchitectureError, StateError
 from glubina.nn.linear import LazyLinear, Linear
-from glubina.nn.loss import L1Loss, MSELoss
+from glubina.nn.loss import (
+    GaussianNLLLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+)
+from glubina.nn.margin import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    HingeLoss,
+    MarginRankingLoss,
+    MultiMarginLoss,
+    TripletMarginLoss,
+)
 from glubina.nn.module import Module
 from glubina.nn.normalisation import BatchNorm1d, BatchNorm2d, LayerNorm
 from glubina.nn.parameter import Parameter
 from glubina.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from glubina.nn.probabilities import BCELoss, BCEWithLogitsLoss, FocalLoss, KLDivLoss
 from glubina.nn.rectifiers import (
     CELU,
     ELU,
@@ -44,6 +60,7 @@ __all__ = [
     "ArchitectureError",
     "AvgPool1d",
     "AvgPool2d",
+    "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -51,17 +68,24 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
     "ELU",
     "Flatten",
+    "FocalLoss",
     "GLU",
+    "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "Heaviside",
+    "HingeEmbeddingLoss",
+    "HingeLoss",
+    "HuberLoss",
     "Identity",
+    "KLDivLoss",
     "L1Loss",
     "LayerNorm",
     "LazyConv1d",
@@ -73,20 +97,24 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
     "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiMarginLoss",
     "NLLLoss",
     "PReLU",
     "Parameter",
+    "PoissonNLLLoss",
     "ReLU",
     "ReLU6",
     "SELU",
     "Sequential",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softmin",
     "Softplus",
@@ -97,6 +125,7 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TripletMarginLoss",
     "build",
     "describe",
     "functional",

@@ -44,13 +44,37 @@ def _by_label(reduction: str, smoothing: float, z: Node, labels: Node, none: Nod
 
 
 @Formula
-def _by_class(reduction: str, z: Node, labels: Node, none: Node, weight: Node) -> Node:
-    """Each loss times the weight of its class; the mean is over the weights."""
-    factors = ops.take(weight, labels, 0)
-    weighted = ops.multiply(_losses(0.0, z, labels, none), factors)
+def _by_class(
+    reduction: str,
+    smoothing: float,
+    ignored: int | None,
+    z: Node,
+    labels: Node,
+    none: Node,
+    weight: Node | None = None,
+) -> Node:
+    """Each loss times the weight of its class, none for the ignored label; a weighted mean.
+
+    With smoothing ε: (1 − ε) w_label (−ln p_label) + ε / classes · Σ_c w_c (−ln p_c).
+    """
+    kept = ops.full_like(ops.cast(labels, z.dtype), 1)
+    if ignored is not None:
+        there = ops.not_equal(labels, ops.full_like(labels, ignored))
+        kept = ops.cast(there, z.dtype)
+        labels = ops.where(there, labels, ops.full_like(labels, 0))
+    factors = kept if weight is None else ops.multiply(kept, ops.take(weight, labels, 0))
+    losses = ops.multiply(_losses(0.0, z, labels, none), factors)
+    if smoothing:
+        axis = len(z.shape) - 1
+        shifted, total = _parts(z)
+        each = ops.subtract(ops.restored(total, (axis,), z.shape), shifted)
+        if weight is not None:
+            each = ops.multiply(each, ops.broadcast(weight, z.shape))
+        even = ops.multiply(ops.sum(each, (axis,)), kept)
+        losses = ops.add(scaled(losses, 1 - smoothing), scaled(even, smoothing / z.shape[axis]))
     if reduction != "mean":
-        return reduced(weighted, reduction)
-    return ops.divide(reduced(weighted, "sum"), reduced(factors, "sum"))
+        return reduced(losses, reduction)
+    return ops.divide(reduced(losses, "sum"), reduced(factors, "sum"))
 
 
 def _losses(smoothing: float, z: Node, labels: Node, none: Node) -> Node:
@@ -68,32 +92,51 @@ def _losses(smoothing: float, z: Node, labels: Node, none: Node) -> Node:
 
 
 @Formula
-def _by_probability(reduction: str, z: Node, probabilities: Node) -> Node:
-    """Σ_c q_c (ln Σ e^z − z_c)."""
+def _by_probability(
+    reduction: str, smoothing: float, z: Node, probabilities: Node, weight: Node | None = None
+) -> Node:
+    """Σ_c w_c q_c (ln Σ e^z − z_c); with smoothing ε, q is (1 − ε) q + ε / classes."""
     shifted, total = _parts(z)
     axis = len(z.shape) - 1
     losses = ops.subtract(ops.restored(total, (axis,), z.shape), shifted)
+    if smoothing:
+        even = ops.full_like(probabilities, smoothing / z.shape[axis])
+        probabilities = ops.add(scaled(probabilities, 1 - smoothing), even)
+    if weight is not None:
+        losses = ops.multiply(losses, ops.broadcast(weight, z.shape))
+    count = losses.size // max(z.shape[axis], 1)
+    if reduction == "mean":
+        total_loss = reduced(ops.multiply(probabilities, losses), "sum")
+        return scaled(total_loss, 1 / max(count, 1))
     return reduced(ops.sum(ops.multiply(probabilities, losses), (axis,)), reduction)
 
 
 @Formula
-def _negative(reduction: str, log_probabilities: Node, labels: Node, none: Node) -> Node:
+def _negative(
+    reduction: str,
+    ignored: int | None,
+    log_probabilities: Node,
+    labels: Node,
+    none: Node,
+    weight: Node | None = None,
+) -> Node:
+    there = None
+    if ignored is not None:
+        there = ops.not_equal(labels, ops.full_like(labels, ignored))
+        labels = ops.where(there, labels, ops.full_like(labels, 0))
     losses = ops.subtract(ops.take(none, labels, 0), picked(log_probabilities, labels))
-    return reduced(losses, reduction)
+    factors = ops.full_like(losses, 1) if weight is None else ops.take(weight, labels, 0)
+    if there is not None:
+        factors = ops.where(there, factors, ops.full_like(factors, 0))
+    if weight is None and there is None:
+        return reduced(losses, reduction)
+    losses = ops.multiply(losses, factors)
+    if reduction != "mean":
+        return reduced(losses, reduction)
+    return ops.divide(reduced(losses, "sum"), reduced(factors, "sum"))
 
 
-@Formula
-def _binary(reduction: str, z: Node, t: Node) -> Node:
-    # By comparing, not by relu and |z|, so that the derivative is σ(z) − t at 0 as well.
-    zero = ops.full_like(z, 0)
-    below = ops.less(z, zero)
-    distance = ops.where(below, ops.negative(z), z)
-    tail = ops.log1p(ops.exp(ops.negative(distance)))
-    above = ops.where(below, zero, z)
-    return reduced(ops.add(ops.subtract(above, ops.multiply(z, t)), tail), reduction)
-
-
-def _check(logits: Any, targets: Any) -> None:
+def check_class_labels(logits: Any, targets: Any, ignored: int | None = None) -> None:
     """ShapeError, DTypeError or IndexRangeError unless the targets are labels for the logits."""
     floating(logits)
     as_targets(targets)
@@ -107,7 +150,8 @@ def _check(logits: Any, targets: Any) -> None:
             f"expected logits (..., classes) and labels (...), got logits {logits.shape} and "
             f"labels {targets.shape}"
         )
-    check_labels(targets, logits.shape[-1])
+    if ignored is None:
+        check_labels(targets, logits.shape[-1])
 
 
 def cross_entropy(
@@ -116,31 +160,35 @@ def cross_entropy(
     weight: Tensor | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
 ) -> Tensor:
     """−ln softmax(z)_label = ln Σ_c e^{z_c} − z_label, stable for logits of any size.
 
     logits: (..., classes); targets: class numbers (...) of an integer dtype, or probabilities
-    (..., classes). weight: (classes,), a factor per class; the mean is then over the weights.
-    label_smoothing ε: the target is 1 − ε for the label plus ε / classes for every class
-    (Szegedy et al., 2016, arXiv:1512.00567). A label outside 0 to classes − 1 is an
-    IndexRangeError.
+    (..., classes). weight: (classes,), a factor per class; for class numbers the mean is then over
+    the weights. label_smoothing ε: the target is 1 − ε for the label plus ε / classes for every
+    class (Szegedy et al., 2016, arXiv:1512.00567). ignore_index: a label whose examples do not
+    count. Any other label outside 0 to classes − 1 is an IndexRangeError.
     """
-    reduction = checked_reduction(reduction)
+    reduction, smoothing = checked_reduction(reduction), float(label_smoothing)
+    if weight is not None:
+        _check_weight(weight, logits)
+    given = () if weight is None else (weight,)
     if as_targets(targets).dtype.kind == "f":
-        if weight is not None or label_smoothing:
-            raise ValueError("weight and label_smoothing are for targets that are class numbers")
-        return apply(_by_probability, logits, like(logits, targets), settings=(reduction,))
-    _check(logits, targets)
+        if ignore_index is not None:
+            raise ValueError("ignore_index is for targets that are class numbers")
+        soft = like(logits, targets)
+        return apply(_by_probability, logits, soft, *given, settings=(reduction, smoothing))
+    check_class_labels(logits, targets, ignore_index)
     none = zeros(logits.shape[-1], logits.dtype)
-    if weight is None:
-        return apply(_by_label, logits, targets, none, settings=(reduction, label_smoothing))
-    _check_weight(weight, logits, label_smoothing)
-    return apply(_by_class, logits, targets, none, weight, settings=(reduction,))
+    if weight is None and ignore_index is None:
+        return apply(_by_label, logits, targets, none, settings=(reduction, smoothing))
+    settings = reduction, smoothing, ignore_index
+    return apply(_by_class, logits, targets, none, *given, settings=settings)
 
 
-def _check_weight(weight: Tensor, logits: Tensor, label_smoothing: float) -> None:
-    if label_smoothing:
-        raise ValueError("weight together with label_smoothing is not offered")
+def _check_weight(weight: Tensor, logits: Any) -> None:
+    floating(logits)
     if weight.shape != logits.shape[-1:] or weight.dtype != logits.dtype:
         raise ShapeError(
             f"expected weight {logits.dtype} {logits.shape[-1:]}, one number per class; got "
@@ -148,23 +196,25 @@ def _check_weight(weight: Tensor, logits: Tensor, label_smoothing: float) -> Non
         )
 
 
-def nll_loss(log_probabilities: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """−ln p_label from log-probabilities (..., classes), as `log_softmax` gives them."""
-    reduction = checked_reduction(reduction)
-    _check(log_probabilities, targets)
-    none = zeros(log_probabilities.shape[-1], log_probabilities.dtype)
-    return apply(_negative, log_probabilities, targets, none, settings=(reduction,))
-
-
-def binary_cross_entropy_with_logits(
-    logits: Tensor, targets: Tensor, reduction: str = "mean"
+def nll_loss(
+    log_probabilities: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
 ) -> Tensor:
-    """−t ln σ(z) − (1 − t) ln(1 − σ(z)) = max(z, 0) − z t + ln(1 + e^−|z|).
+    """−ln p_label from log-probabilities (..., classes), as `log_softmax` gives them.
 
-    Targets are probabilities (0 or 1 as a rule) in the shape of the logits.
+    weight and ignore_index are as in `cross_entropy`.
     """
     reduction = checked_reduction(reduction)
-    return apply(_binary, logits, like(logits, targets), settings=(reduction,))
+    if weight is not None:
+        _check_weight(weight, log_probabilities)
+    given = () if weight is None else (weight,)
+    check_class_labels(log_probabilities, targets, ignore_index)
+    none = zeros(log_probabilities.shape[-1], log_probabilities.dtype)
+    settings = reduction, ignore_index
+    return apply(_negative, log_probabilities, targets, none, *given, settings=settings)
 
 
 @register
@@ -178,15 +228,18 @@ class CrossEntropyLoss(Loss):
         weight: Tensor | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
+        ignore_index: int | None = None,
     ) -> None:
         super().__init__(reduction)
         self.weight = weight
         self.register_buffer("weight", weight)
         self.label_smoothing = probability("label_smoothing", label_smoothing)
+        self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss."""
-        return cross_entropy(logits, targets, self.weight, self.reduction, self.label_smoothing)
+        settings = self.reduction, self.label_smoothing, self.ignore_index
+        return cross_entropy(logits, targets, self.weight, *settings)
 
 
 @register
@@ -195,15 +248,17 @@ class NLLLoss(Loss):
 
     class_labels: ClassVar[bool] = True
 
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        reduction: str = "mean",
+        ignore_index: int | None = None,
+    ) -> None:
+        super().__init__(reduction)
+        self.weight = weight
+        self.register_buffer("weight", weight)
+        self.ignore_index = ignore_index
+
     def forward(self, log_probabilities: Tensor, targets: Tensor) -> Tensor:
         """The loss."""
-        return nll_loss(log_probabilities, targets, self.reduction)
-
-
-@register
-class BCEWithLogitsLoss(Loss):
-    """Binary cross-entropy from logits. See `binary_cross_entropy_with_logits`."""
-
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss."""
-        return binary_cross_entropy_with_logits(logits, targets, self.reduction)
+        return nll_loss(log_probabilities, targets, self.weight, self.reduction, self.ignore_index)

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from glubina.nn.activation import log_softmax, relu, sigmoid, softmax, softmin, tanh
 from glubina.nn.convolution import conv1d, conv2d, conv3d
-from glubina.nn.cross_entropy import binary_cross_entropy_with_logits, cross_entropy, nll_loss
+from glubina.nn.cross_entropy import cross_entropy, nll_loss
 from glubina.nn.dropout import dropout
 from glubina.nn.linear import linear
-from glubina.nn.loss import l1_loss, mse_loss
+from glubina.nn.loss import (
+    gaussian_nll_loss,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
+)
+from glubina.nn.margin import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    hinge_embedding_loss,
+    hinge_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    pairwise_distance,
+    triplet_margin_loss,
+)
 from glubina.nn.normalisation import batch_norm, layer_norm
 from glubina.nn.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from glubina.nn.probabilities import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    focal_loss,
+    kl_div,
+    sigmoid_focal_loss,
+)
 from glubina.nn.rectifiers import (
     celu,
     elu,
@@ -32,37 +56,52 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
     "conv1d",
     "conv2d",
     "conv3d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
     "elu",
     "flatten",
+    "focal_loss",
+    "gaussian_nll_loss",
     "glu",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "heaviside",
+    "hinge_embedding_loss",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
     "logsigmoid",
+    "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "mish",
     "mse_loss",
+    "multi_margin_loss",
     "nll_loss",
+    "pairwise_distance",
+    "poisson_nll_loss",
     "prelu",
     "relu",
     "relu6",
     "selu",
     "sigmoid",
+    "sigmoid_focal_loss",
+    "smooth_l1_loss",
     "softmax",
     "softmin",
     "softplus",
@@ -71,4 +110,5 @@ __all__ = [
     "tanh",
     "tanhshrink",
     "threshold",
+    "triplet_margin_loss",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from glubina.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
-from glubina.nn.loss import L1Loss, Loss, MSELoss
+from glubina.nn.cross_entropy import CrossEntropyLoss, NLLLoss
+from glubina.nn.loss import HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss
+from glubina.nn.margin import HingeLoss
+from glubina.nn.probabilities import BCELoss, BCEWithLogitsLoss, FocalLoss, KLDivLoss
 
 LOSSES: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropyLoss,
@@ -12,6 +14,12 @@ LOSSES: dict[str, type[Loss]] = {
     "mse": MSELoss,
     "l1": L1Loss,
     "mae": L1Loss,
+    "bce": BCELoss,
+    "focal": FocalLoss,
+    "hinge": HingeLoss,
+    "huber": HuberLoss,
+    "kl_div": KLDivLoss,
+    "smooth_l1": SmoothL1Loss,
 }
 
 

@@ -141,7 +141,7 @@ def test_regression_targets_are_not_broadcast() -> None:
 def test_fit_before_compile() -> None:
     with pytest.raises(RuntimeError, match="call compile"):
         nn.Linear(1, 1).fit(np.zeros((1, 1)), np.zeros((1, 1)))
-    with pytest.raises(ValueError, match="unknown loss 'hinge'; there are cross_entropy"):
-        nn.Linear(1, 1).compile(loss="hinge")
+    with pytest.raises(ValueError, match="unknown loss 'hing'; there are cross_entropy"):
+        nn.Linear(1, 1).compile(loss="hing")
     with pytest.raises(ValueError, match="unknown optimizer 'rms'; there are sgd, adam, adamw"):
         nn.Linear(1, 1).compile(optimizer="rms", loss="mse")

@@ -227,7 +227,7 @@ def test_cross_entropy(shape: tuple[int, ...], reduction: str) -> None:
     t = gl.tensor(labels)
     found = nn.CrossEntropyLoss(reduction=reduction)(gl.tensor(z), t).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-10)
-    found = nn.NLLLoss(reduction)(nn.LogSoftmax()(gl.tensor(z)), t).numpy()
+    found = nn.NLLLoss(reduction=reduction)(nn.LogSoftmax()(gl.tensor(z)), t).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     check_gradients(lambda z: F.cross_entropy(z, t), z)
 
@@ -274,7 +274,9 @@ def test_binary_cross_entropy() -> None:
     tensor = gl.tensor(z, requires_grad=True)
     nn.BCEWithLogitsLoss()(tensor, gl.tensor(t)).backward()
     np.testing.assert_allclose(tensor.grad.numpy(), (p - t) / 12, rtol=1e-10)
-    far = nn.BCEWithLogitsLoss("none")(gl.tensor(np.array([1e4, -1e4])), gl.tensor([0.0, 0.0]))
+    far = nn.BCEWithLogitsLoss(reduction="none")(
+        gl.tensor(np.array([1e4, -1e4])), gl.tensor([0.0, 0.0])
+    )
     np.testing.assert_array_equal(far.numpy(), [1e4, 0])
 
 
