@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from glubina.files import write_tensors, write_text
+from glubina.optim import ReduceLROnPlateau
 from glubina.train.history import History, Logs, rises
 from glubina.train.protocol import Model, Optimizer
 
@@ -75,10 +76,13 @@ class Scheduled(Callback):
 
     make: from the optimizer and the number of epochs to the schedule, as
     `lambda optimizer, epochs: optim.CosineAnnealingLR(optimizer, epochs)`.
+    monitor: the value that `ReduceLROnPlateau` watches; unless told the validation loss, or the
+    training loss where there is no validation.
     """
 
-    def __init__(self, make: Callable[[Any, int], Any]) -> None:
+    def __init__(self, make: Callable[[Any, int], Any], monitor: str | None = None) -> None:
         self.make = make
+        self.monitor = monitor
 
     def on_train_begin(self) -> None:
         """Begin at the schedule's first rate."""
@@ -86,8 +90,15 @@ class Scheduled(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Set the next epoch's rate; after the last epoch it stays."""
-        if epoch < self.session.epochs:
+        if epoch >= self.session.epochs:
+            return
+        if not isinstance(self.schedule, ReduceLROnPlateau):
             self.schedule.step()
+            return
+        name = self.monitor or ("val_loss" if "val_loss" in logs else "loss")
+        if name not in logs:
+            raise ValueError(f"monitor {name!r} is not measured; there are {', '.join(logs)}")
+        self.schedule.step(logs[name])
 
 
 class FunctionCallback(Callback):

@@ -27,6 +27,40 @@ def rule(*rates: float) -> Any:
             lambda o: optim.CosineAnnealingLR(o, 4, 0.2),
             [0.2 + 0.8 * (1 + math.cos(math.pi * n / 4)) / 2 for n in range(5)],
         ),
+        (
+            lambda o: optim.MultiplicativeLR(o, lambda n: n / 4),
+            [1, 1 / 4, 2 / 16, 6 / 64, 24 / 256],
+        ),
+        (lambda o: optim.ConstantLR(o, 0.25, 2), [0.25, 0.25, 1, 1]),
+        (lambda o: optim.LinearLR(o, 0.2, 1.0, 4), [0.2, 0.4, 0.6, 0.8, 1, 1]),
+        (lambda o: optim.PolynomialLR(o, 4, 2.0), [1, 9 / 16, 1 / 4, 1 / 16, 0, 0]),
+        (lambda o: optim.InversePowerLR(o), [1, 1 / 2, 1 / 3, 1 / 4]),
+        (lambda o: optim.InversePowerLR(o, 0.5), [1, 0.5**0.5, (1 / 3) ** 0.5, 0.5]),
+        (
+            lambda o: optim.CosineAnnealingWarmRestarts(o, 2, 2),
+            [1, 0.5, 1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2, 1],
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, 1.0, 6, pct_start=0.5, anneal_strategy="linear"),
+            [0.04, 0.52, 1, *(1 - (1 - 4e-6) * k / 3 for k in (1, 2, 3))],
+        ),
+        (lambda o: optim.CyclicLR(o, 0.0, 1.0, 2, 1), [0, 0.5, 1, 0, 0.5, 1]),
+        (
+            lambda o: optim.CyclicLR(o, 0.0, 1.0, 1, mode="triangular2"),
+            [0, 1, 0, 0.5, 0, 0.25],
+        ),
+        (
+            lambda o: optim.SequentialLR(
+                o, [optim.LinearLR(o, 0.5, 1.0, 2), optim.ExponentialLR(o, 0.5)], [2]
+            ),
+            [0.5, 0.75, 1, 0.5, 0.25],
+        ),
+        (
+            lambda o: optim.ChainedScheduler(
+                [optim.ConstantLR(o, 0.5, 2), optim.ExponentialLR(o, 0.5)]
+            ),
+            [0.5, 0.25, 0.25, 0.125],
+        ),
     ],
 )
 def test_rates(make: Callable[[Any], Any], expected: list[float]) -> None:
@@ -68,3 +102,48 @@ def test_wrong_arguments() -> None:
         optim.StepLR(rule(1.0), 0)
     with pytest.raises(ValueError, match="T_max must be at least 1, got 0"):
         optim.CosineAnnealingLR(rule(1.0), 0)
+
+
+def test_plateau() -> None:
+    optimizer = rule(1.0)
+    schedule = optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=1, cooldown=1, min_lr=0.3)
+    found = []
+    for value in (5, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3):
+        schedule.step(value)
+        found.append(optimizer.param_groups[0]["lr"])
+    assert found == [1, 1, 1, 0.5, 0.5, 0.5, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]
+    other = optim.ReduceLROnPlateau(rule(7.0))
+    other.load_state_dict(schedule.state_dict())
+    assert (other.best, other.get_last_lr()) == (3.0, [0.3])
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda o: optim.LinearLR(o, 0.0), "start_factor must be above 0 and at most 1, got 0.0"),
+        (lambda o: optim.PolynomialLR(o, 0), "total_iters must be a whole number of at least 1"),
+        (lambda o: optim.OneCycleLR(o, 1.0), "give total_steps, or epochs and steps_per_epoch"),
+        (lambda o: optim.CyclicLR(o, 0.1, 1.0, mode="saw"), "mode is 'triangular', "),
+        (lambda o: optim.ReduceLROnPlateau(o, "least"), "mode is 'min' or 'max', got 'least'"),
+        (lambda o: optim.ReduceLROnPlateau(o, factor=1), "factor must be above 0 and below 1"),
+        (
+            lambda o: optim.SequentialLR(o, [optim.StepLR(o, 1)], [2]),
+            "one milestone less than schedules: 1 schedules, 1 milestones",
+        ),
+        (
+            lambda o: optim.ChainedScheduler([optim.StepLR(o, 1), optim.StepLR(rule(1.0), 1)]),
+            "every schedule must be of the same optimizer",
+        ),
+    ],
+)
+def test_bad_schedules(make: Callable[[Any], Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        make(rule(1.0))
+
+
+def test_one_cycle_ends() -> None:
+    schedule = optim.OneCycleLR(rule(1.0), 1.0, 2)
+    schedule.step()
+    schedule.step()
+    with pytest.raises(ValueError, match="was made for 2 steps, this is step 4"):
+        schedule.step()
