@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -18,10 +19,12 @@ KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
 _engines: dict[str, object] = {}
 
 
-def compile_text(text: str, target: Target | None = None):
-    """An execution engine that holds the module's functions."""
+def compile_text(text: str, target: Target | None = None, shared: Iterable[str] = ()):
+    """An execution engine that holds the module's functions, and those of shared modules."""
     target = target or host()
     module = llvm.parse_assembly(text)
+    for other in shared:
+        module.link_in(llvm.parse_assembly(other))
     module.verify()
     machine = llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=target.features, opt=3
@@ -68,7 +71,9 @@ def run(lowering, kernel: Kernel, inputs: list[np.ndarray], threads: int = 1) ->
     """The kernel's outputs for the inputs."""
     engine = _engines.get(lowering.key)
     if engine is None:
-        engine = _engines[lowering.key] = compile_text(lowering.ir())
+        engine = _engines[lowering.key] = compile_text(
+            lowering.ir(), shared=[ir() for ir in lowering.shared.values()]
+        )
     held = []
     for node, value in zip(kernel.inputs, inputs, strict=True):
         buffer = Guarded(node.shape, node.dtype)

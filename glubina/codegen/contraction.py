@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 
-from glubina.codegen import conv_filter, convolution, matmul, winograd
+from glubina.codegen import conv_filter, convolution, matmul, winograd, winograd_filter
 from glubina.codegen.canonical import Structure
 from glubina.codegen.conv_plan import ConvShape, plan_conv
 from glubina.codegen.emitter import Function, module
@@ -16,7 +17,16 @@ from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.matmul_plan import Factor, MatmulShape, plan_matmul, workspaces
 from glubina.codegen.operands import Operands
 from glubina.codegen.target import Target
-from glubina.codegen.winograd_plan import NUMBERS, WORKSPACES, pays, plan_winograd
+from glubina.codegen.winograd_parts import shared_modules
+from glubina.codegen.winograd_plan import (
+    NUMBERS,
+    WORKSPACES,
+    filter_pays,
+    pays,
+    plan_winograd,
+    plan_winograd_filter,
+)
+from glubina.graph.node import Node
 from glubina.graph.ops.movement import pad
 
 
@@ -161,6 +171,8 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
         x.shape[0], x.shape[1:-1], x.shape[-1], window, g.shape[1:-1], g.shape[-1], geometry
     )
     call = conv_filter.plan_filter(shape, anchor.dtype, target)
+    if filter_pays(shape, anchor.dtype, target):
+        return _winograd_filter(form, target, shape, call.plan, call.numbers, (x, g))
     plan = call.plan
     operands = Operands(form, target, 1)
     places = operands.plain(x), operands.plain(g)
@@ -180,6 +192,34 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
 
     flops = 2 * g.size * prod(window) * (x.shape[-1] // geometry.groups)
     return _lowering(key, operands, stages, (call.workspace,), write, flops)
+
+
+def _winograd_filter(
+    form: Structure, target: Target, shape: ConvShape, plan: conv_filter.FilterPlan,
+    numbers: tuple[int, ...], sources: tuple[Node, Node],
+) -> Lowering:  # fmt: skip
+    """The parts by transforms; their sum as in the direct way, whose plan and numbers are given."""
+    kernel, anchor = form.kernel, form.kernel.anchors[0]
+    call = plan_winograd_filter(shape, target)
+    operands = Operands(form, target, len(call.workspaces))
+    places = operands.plain(sources[0]), operands.plain(sources[1])
+    key = _key(form, "winograd_filter", plan, operands.compiled, places)
+    first = winograd_filter.partials(call.plan)
+    own = len(kernel.inputs) + len(kernel.outputs)
+    numbers = (*numbers[:3], call.parts, *numbers[4:])
+    stages = (
+        Stage(first.name, (*places, -1, -2), call.numbers),
+        Stage(f"filter_{key}", (*range(own), -1), (*numbers, *form.arguments())),
+    )
+    finish = _finish(form, plan.lanes, len(numbers), anchor.shape)
+
+    def write() -> list[Function]:
+        return [conv_filter.emit_combine(f"filter_{key}", plan, finish, own + 1)]
+
+    shared = shared_modules([first, *winograd_filter.parts(call.plan).values()])
+    flops = 2 * prod(shape.outputs) * shape.batch * shape.cout * prod(shape.window) * shape.cin
+    lowering = _lowering(key, operands, stages, call.workspaces, write, flops)
+    return replace(lowering, shared=shared)
 
 
 _LOWER: dict[str, Callable[[Structure, Target], Lowering]] = {

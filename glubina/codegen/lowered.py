@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Lowering:
     workspaces: bytes of memory that the stages share.
     ir: makes the LLVM module; needed only where the code is not in the cache.
     flops: floating-point operations done, for reports.
+    shared: modules of functions that other kernels call too, by their keys.
     """
 
     key: str
@@ -37,3 +38,9 @@ class Lowering:
     workspaces: tuple[int, ...]
     ir: Callable[[], str]
     flops: int
+    shared: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+
+    @property
+    def modules(self) -> dict[str, Callable[[], str]]:
+        """All LLVM modules that the stages need, by their keys."""
+        return {**self.shared, self.key: self.ir}

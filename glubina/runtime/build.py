@@ -82,7 +82,7 @@ def translate(
     _checked([output for kernel in scheduled.kernels for output in kernel.outputs])
     observers.scheduled(simple, scheduled)
     lowered = [lower(kernel, target) for kernel in scheduled.kernels]
-    modules = {lowering.key: lowering.ir for lowering in lowered}
+    modules = {key: ir for lowering in lowered for key, ir in lowering.modules.items()}
     return lay_plan(scheduled, lowered, outputs), modules
 
 
