@@ -35,6 +35,10 @@ class Part:
         """The function itself."""
         return self.make(self.name)
 
+    def module(self) -> str:
+        """An LLVM module of the function."""
+        return module([self.function()])
+
     def call(self, f: Function, *operands: Value) -> None:
         """Call it from another."""
         f.call(self.name, "void", *operands)
@@ -42,7 +46,7 @@ class Part:
 
 def shared_modules(parts: Iterable[Part]) -> dict[str, Callable[[], str]]:
     """A module for each function, by its name."""
-    return {part.name: lambda part=part: module([part.function()]) for part in parts}
+    return {part.name: part.module for part in parts}
 
 
 def points(tile: Tile) -> int:
