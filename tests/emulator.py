@@ -17,6 +17,7 @@ from glubina.schedule.fuse import HEAVY, REDUCTIONS, SCATTERS, WINDOWS, root
 from glubina.schedule.kernel import Kernel
 from glubina.schedule.memory import Arena, Span, lay_out
 from glubina.schedule.plan import Schedule
+from glubina.schedule.rows import RowExtent, row_extent, stays_in_row
 from glubina.schedule.views import affine_view
 
 
@@ -40,6 +41,8 @@ def emulate(plan: Schedule, bindings: Mapping[Node, Array]) -> list[Array]:
             assert node in memory or not node.size, f"{node!r} is read before it is there"
             read[node] = memory[node] if node in memory else np.empty(node.shape, node.dtype)
         values = evaluate(kernel, read)
+        if kernel.kind == "rows":
+            check_row_by_row(kernel, read, values)
         for output in kernel.outputs:
             if output in taken and taken[output] in read:
                 check_in_step(kernel, taken[output], read, values)
@@ -89,13 +92,20 @@ class _Block:
         self.bytes[~keep] = 0xA5
 
 
-def evaluate(kernel: Kernel, read: Mapping[Node, Array]) -> list[Array]:
-    """What the kernel writes, from nothing but what it says it reads."""
+def evaluate(kernel: Kernel, read: Mapping[Node, Array], row: int | None = None) -> list[Array]:
+    """What the kernel writes, from nothing but what it says it reads.
+
+    With `row`, the anchors' values for all other rows are lost.
+    """
     values: dict[Node, Array] = dict(read)
     for node in inside(kernel):
         arrays = [values[s] for s in node.sources]
         with np.errstate(all="ignore"):
             values[node] = np.asarray(node.op.numpy(node.attributes, *arrays))
+        if row is not None and node in kernel.anchors:
+            lost = np.full_like(values[node], np.nan if node.dtype.kind == "f" else 1)
+            lost.reshape(-1)[row] = values[node].reshape(-1)[row]
+            values[node] = lost
     return [values[o].copy() for o in kernel.outputs]  # not a view of what is overwritten
 
 
@@ -141,22 +151,54 @@ def check_in_step(
             )
 
 
+def check_row_by_row(kernel: Kernel, read: Mapping[Node, Array], values: list[Array]) -> None:
+    """A row of the outputs needs no other row's reductions: those are spoiled here."""
+    rows, _ = kernel.space
+    for row in sorted({0, rows // 2, rows - 1}):
+        again = evaluate(kernel, read, row)
+        for before, after in zip(values, again, strict=True):
+            np.testing.assert_array_equal(
+                before.reshape(rows, -1)[row], after.reshape(rows, -1)[row], "reads other rows"
+            )
+
+
 # -- what every kernel keeps to -----------------------------------------------------------------
 
 
 def check_kernel(kernel: Kernel) -> None:
     """Assert what `Kernel` promises to whoever writes its code."""
     inner = inside(kernel)
-    size = math.prod(kernel.space)
     assert kernel.outputs
-    assert all(o.size == size for o in kernel.outputs), "an output of another size"
+    if kernel.kind != "rows":
+        size = math.prod(kernel.space)
+        assert all(o.size == size for o in kernel.outputs), "an output of another size"
     assert len(set(kernel.inputs)) == len(kernel.inputs)
     assert all(root(n) is n for n in (*kernel.inputs, *kernel.outputs)), "a reshape in memory"
     read = {s for node in inner for s in node.sources} | set(kernel.outputs)
     assert set(kernel.inputs) <= read, "an input that is not read"
     assert set(kernel.outputs) <= set(inner)
     assert {n for n in inner if n.op.name in HEAVY} == set(kernel.anchors)
-    _check_anchors(kernel)
+    if kernel.kind == "rows":
+        _check_rows(kernel, inner)
+    else:
+        _check_anchors(kernel)
+        _check_followers(kernel, inner)
+    _check_operands(kernel, inner)
+
+
+def _check_rows(kernel: Kernel, inner: list[Node]) -> None:
+    """All reductions are over the last axes of the same rows, and nothing needs another row's."""
+    extent = RowExtent(*kernel.space)
+    assert kernel.anchors
+    assert all(a.op.name in REDUCTIONS and row_extent(a) == extent for a in kernel.anchors)
+    assert all(o.size in (extent.rows, extent.size) for o in kernel.outputs)
+    after = above(kernel.anchors, inner)
+    for node in after - set(kernel.anchors):
+        assert stays_in_row(node, extent), f"{node!r} in a kernel over rows"
+
+
+def _check_followers(kernel: Kernel, inner: list[Node]) -> None:
+    size = math.prod(kernel.space)
     after = above(kernel.anchors, inner)
     for node in after - set(kernel.anchors):
         light = node.op.family == "elementwise" or node.op.name == "reshape"
@@ -164,7 +206,6 @@ def check_kernel(kernel: Kernel) -> None:
         assert node.size == size, f"{node!r} is not the size of the space {kernel.space}"
     for anchor in kernel.anchors:
         assert not after & set(anchor.sources), "an anchor needs another one of its kernel"
-    _check_operands(kernel, inner)
 
 
 def _check_anchors(kernel: Kernel) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glubina.codegen import contraction, reduce, scatter
+from glubina.codegen import contraction, reduce, rows, scatter
 from glubina.codegen import map as map_kernel
 from glubina.codegen.canonical import structure
 from glubina.codegen.lowered import Lowering
@@ -17,6 +17,8 @@ def lower(kernel: Kernel, target: Target) -> Lowering:
         return contraction.lower(form, target)
     if kernel.kind == "reduce":
         return reduce.lower(form, target)
+    if kernel.kind == "rows":
+        return rows.lower(form, target)
     if any(anchor.op.name == "scatter_add" for anchor in kernel.anchors):
         return scatter.lower(form, target)
     return map_kernel.lower(form, target)

@@ -19,10 +19,11 @@ from glubina.codegen.canonical import Structure
 from glubina.codegen.emitter import module
 from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.nest import affines
-from glubina.codegen.reduce_plan import Plan, reduced_axes
+from glubina.codegen.reduce_plan import Plan
 from glubina.codegen.target import Target
 from glubina.graph.node import Node
 from glubina.schedule.affine import Space
+from glubina.schedule.rows import reduced_axes
 from glubina.schedule.views import Accesses
 
 ENOUGH_RESULTS = 64

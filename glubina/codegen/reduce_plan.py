@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from glubina.graph.node import Node
 from glubina.schedule.affine import Affine, Index, Space
 
 BLOCK = 4096
@@ -12,13 +11,6 @@ BLOCK = 4096
 
 BLOCK_ROWS = 128
 """Reduced rows of one block, where the innermost axis is kept."""
-
-
-def reduced_axes(anchor: Node) -> tuple[int, ...]:
-    """The axes that a reduction removes."""
-    if anchor.op.name == "argmax":
-        return (anchor.attributes.axis,)
-    return tuple(anchor.attributes.axes)
 
 
 @dataclass

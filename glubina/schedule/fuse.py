@@ -16,6 +16,8 @@ from heapq import heappop, heappush
 from glubina.graph.node import Node, topological
 from glubina.schedule.kernel import Kernel
 from glubina.schedule.order import in_order
+from glubina.schedule.row_units import RowUnits
+from glubina.schedule.rows import is_one_reduction
 from glubina.schedule.storing import worth_storing
 from glubina.schedule.units import Units
 from glubina.schedule.views import affine_view
@@ -100,7 +102,10 @@ class Fusion:
                 self.users[source].append(node)
         self.data: dict[Node, frozenset[Node]] = {}
         self.anchors: dict[int, list[Node]] = {}
+        self.barred = sum(1 << i for i, node in enumerate(order) if is_heavy(node))
+        self.rows = RowUnits(self)
         self._join_anchors()
+        self.rows.join_by_followers()
         for unit in list(self.anchors):
             self._absorb(unit)
         self.maps: list[int] = []
@@ -117,11 +122,13 @@ class Fusion:
                 continue
             unit = self.units.of(node)
             self.anchors[unit] = [node]
+            if node.op.name in REDUCTIONS and self.rows.add(unit, node):
+                continue
             key = _sharing_key(node)
             if key is None:
                 continue
             for other in alike.setdefault(key, []):
-                if self.units.independent(unit, other) and self._share_input(node, other):
+                if self.units.independent(unit, other) and self.share_input(node, other):
                     self.units.join(other, unit)
                     self.anchors[other].append(node)
                     del self.anchors[unit]
@@ -129,7 +136,8 @@ class Fusion:
             else:
                 alike[key].append(unit)
 
-    def _share_input(self, node: Node, unit: int) -> bool:
+    def share_input(self, node: Node, unit: int) -> bool:
+        """Whether a heavy node reads what an anchor of the unit reads."""
         if node.op.name in WINDOWS:
             return True
         return any(self._share_data(node, anchor) for anchor in self.anchors[unit])
@@ -143,7 +151,7 @@ class Fusion:
 
     def _absorb(self, unit: int) -> None:
         """Take in the light nodes that follow the anchors element for element to a stored value."""
-        candidates = self._followers(unit)
+        candidates = self.followers(unit)
         wanted = self._only_readers(unit, candidates)
         for node in reversed(candidates):
             if node in self.required or any(user in wanted for user in self.users[node]):
@@ -151,8 +159,9 @@ class Fusion:
         for node in candidates:
             if node in wanted and self.units.may_join(unit, node):
                 self.units.join(unit, self.units.of(node))
+                self.rows.absorbed(node, unit)
 
-    def _followers(self, unit: int) -> list[Node]:
+    def followers(self, unit: int) -> list[Node]:
         """Light nodes that could run at the end of the unit, sources first."""
         number, before = self.units.number, self.units.before
         size = self.anchors[unit][0].size
@@ -167,11 +176,14 @@ class Fusion:
                     seen.add(number[user])
                     heappush(waiting, number[user])
 
-        for anchor in self.anchors[unit]:
-            reach(anchor)
+        for member in self.units.nodes(unit):
+            reach(member)
         while waiting:
             node = self.order[heappop(waiting)]
-            if not _follows(node, size) or self._is_taken(node):
+            follows = self.rows.follows(node, unit)
+            if follows is None:
+                follows = _follows(node, size)
+            if not follows or self.is_taken(node):
                 continue
             outside = [self.units.of(s) for s in node.sources if not closure >> number[s] & 1]
             if any(before[u] & closure for u in outside):
@@ -189,13 +201,15 @@ class Fusion:
         for node in candidates:
             sources = [s for s in node.sources if s in inside]
             small = all(node.dtype.itemsize <= s.dtype.itemsize for s in sources)
-            if small and all(s in free for s in sources) and node.op.name != "reshape":
+            direct = node.op.family == "elementwise"
+            if small and direct and all(s in free for s in sources):
                 wanted.add(node)
                 if len(self.users[node]) == 1 and node not in self.required:
                     free.add(node)
         return wanted
 
-    def _is_taken(self, node: Node) -> bool:
+    def is_taken(self, node: Node) -> bool:
+        """Whether a node belongs to an anchor or another node already."""
         unit = self.units.of(node)
         return unit in self.anchors or not self.units.alone(unit)
 
@@ -204,7 +218,7 @@ class Fusion:
     def _group_maps(self) -> None:
         """A unit per light stored node; neighbours over the same shape share one."""
         for node in self.order:
-            if node not in self.required or self._is_taken(node) or node.op.name == "input":
+            if node not in self.required or self.is_taken(node) or node.op.name == "input":
                 continue
             for unit in reversed(self.maps):
                 if self._fits(unit, node):
@@ -238,7 +252,7 @@ class Fusion:
             own = self.units.of(current)
             if not self.units.before[own] & inside:
                 continue
-            if self._is_taken(current) or current.op.family != "elementwise":
+            if self.is_taken(current) or current.op.family != "elementwise":
                 return None
             found[current] = None
             stack.extend(current.sources)
@@ -263,6 +277,8 @@ class Fusion:
         own = self.units.of(node)
         if own == unit:
             return False
+        if node in self.rows.fleeting:
+            return node in self.required
         return own in self.anchors or node in self.required
 
     def visited(self, unit: int) -> list[Node]:
@@ -302,9 +318,11 @@ class Fusion:
             anchors = tuple(self.anchors.get(unit, ()))
             members = self.units.nodes(unit)
             outputs = tuple(n for n in members if n in self.stored)
-            space = anchors[0].shape if anchors else members[0].shape
-            inputs = tuple(self._reads(unit))
-            found.append(Kernel(kernel_kind(anchors), anchors, inputs, outputs, space))
+            kind, space = kernel_kind(anchors), (*anchors, *members)[0].shape
+            extent = self.rows.extents.get(unit)
+            if extent is not None and not is_one_reduction(anchors, members, extent):
+                kind, space = "rows", tuple(extent)
+            found.append(Kernel(kind, anchors, tuple(self._reads(unit)), outputs, space))
         return sorted_kernels(found)
 
 

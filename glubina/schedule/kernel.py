@@ -17,6 +17,11 @@ class Kernel:
     convolution, reductions over the same axes, windows, scatters. Element-wise and movement nodes
     before an anchor are evaluated as it reads, those after it as it writes. Without anchors the
     kernel is element-wise alone. Every output has as many elements as the index space `space`.
+
+    A kernel over rows (kind "rows", space (rows, elements of a row)) is another matter: its anchors
+    reduce the last axes of the same rows and may need each other, row by row, through nodes that
+    stay in the row (see `schedule.rows`), and an output has one element for each row or all.
+
     Each input and output lies in memory whole, in row-major order.
     """
 

@@ -31,7 +31,7 @@ def worth_storing(fusion: Fusion) -> set[Node]:
         lights = [n for n in fusion.visited(unit) if not fusion.is_memory(n, unit)]
         lights.sort(key=number)
         found |= _scattered(fusion, unit, lights)
-        outer = [n for n in lights if fusion.units.of(n) != unit]
+        outer = [n for n in lights if fusion.units.of(n) != unit or n in fusion.rows.fleeting]
         for node in outer:
             kernels.setdefault(node, []).append(size)
         if fusion.contracts(unit):

@@ -50,6 +50,11 @@ class Units:
         """Neither unit needs the other."""
         return not self.needs(a, b) and not self.needs(b, a)
 
+    def between(self, a: int, b: int, barred: int) -> list[Node] | None:
+        """The nodes on the ways between two units, sources first; None if one is in `barred`."""
+        bits = (self.after[a] & self.before[b]) | (self.after[b] & self.before[a])
+        return None if bits & barred else [self.order[i] for i in _bits(bits)]
+
     def may_join(self, unit: int, node: Node) -> bool:
         """Whether adding the node to the unit leaves the units without a circle."""
         own = self.of(node)

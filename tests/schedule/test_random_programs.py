@@ -10,6 +10,7 @@ from random_graphs import Program, programs
 from strategies import steady
 
 from glubina.graph import expand, interpret, simplify, verify
+from glubina.schedule import rows
 from glubina.schedule.plan import labels, schedule
 
 
@@ -33,3 +34,14 @@ def check_program(program: Program, simplified: bool = True) -> int:
 @steady(250)
 def test_random_programs(program: Program, simplified: bool) -> None:
     check_program(program, simplified)
+
+
+@given(programs(20))
+@steady(150)
+def test_random_programs_with_kernels_over_rows(program: Program) -> None:
+    """Two rows are enough to go row by row, so that such kernels meet all other kinds."""
+    fewest, rows.FEWEST_ROWS = rows.FEWEST_ROWS, 2
+    try:
+        check_program(program)
+    finally:
+        rows.FEWEST_ROWS = fewest

@@ -1,0 +1,290 @@
+"""Kernels over rows: several reductions of the same rows and what lies between and after them.
+
+Each row is worked on in a few passes, one after the other, while it lies in the core's own cache:
+a pass works out the reductions that need only what earlier passes gave, and one of them stores
+the full-size outputs. What is dear and needed by two passes is kept in a line of the thread's own
+memory. Short rows take no loop: their values stay in registers from pass to pass. A row belongs
+to one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from glubina.codegen.accumulate import Reduction, State
+from glubina.codegen.blocks import alloca
+from glubina.codegen.canonical import Structure
+from glubina.codegen.elementwise import one_bit, one_byte
+from glubina.codegen.emitter import Function, Value, module, vector
+from glubina.codegen.expression import Evaluator
+from glubina.codegen.frame import Frame
+from glubina.codegen.lowered import Lowering, Stage
+from glubina.codegen.rows_plan import Pass, RowPlan, make_plan
+from glubina.codegen.target import Target, llvm_type
+from glubina.graph.node import Node
+from glubina.schedule.affine import ZERO, Affine, Index, Space, constant
+from glubina.schedule.views import reshaped, steady_inputs
+
+T = TypeVar("T")
+
+
+def lower(form: Structure, target: Target) -> Lowering:
+    """The native function of a kernel over rows."""
+    kernel = form.kernel
+    rows, length = kernel.space
+    symbol = f"rows_{form.key}"
+    buffers = tuple(range(len(kernel.inputs) + len(kernel.outputs)))
+    stage = Stage(symbol, buffers, (rows, *form.arguments()))
+    cost = sum(n.op.cost for n in form.order if n.dtype.kind == "f" and n.size == rows * length)
+
+    def text() -> str:
+        return module([_Rows(symbol, form, make_plan(form, target)).function()])
+
+    flops = rows * length * (cost + len(kernel.anchors))
+    return Lowering(form.key, (stage,), (), text, flops)
+
+
+class _RowEvaluator(Evaluator):
+    """An evaluator that finds kept values of the current row in the thread's own memory."""
+
+    def __init__(self, frame: Frame, form: Structure, space: Space, lanes: int) -> None:
+        kernel = form.kernel
+        pointers = {node: frame.buffer(i) for i, node in enumerate(kernel.inputs)}
+        constants = frame.constants(form.numbers, 1)
+        super().__init__(frame, space, lanes, pointers, constants, steady_inputs(kernel))
+        self.kept: dict[Node, Value] = {}
+        self.column = self.flat = ZERO  # of lane 0 of the vector at hand; of all its lanes
+
+    def _is_kept(self, node: Node, index: Index) -> bool:
+        """Whether the elements at the index were put aside: those of this row and column only."""
+        return node in self.kept and self.space.flatten(index, node.shape) == self.flat
+
+    def _plain_reads(self, node: Node, index: Index) -> list[tuple[Node, Index]]:
+        return [] if self._is_kept(node, index) else super()._plain_reads(node, index)
+
+    def _value(self, node: Node, index: Index, reads: list[tuple[Node, Index]]) -> Value:
+        if not self._is_kept(node, index):
+            return super()._value(node, index, reads)
+        scalar = llvm_type(node.dtype)
+        place = self._place(self.kept[node], scalar)
+        return one_bit(self.f, self.f.load(place, vector(scalar, self.lanes)), node.dtype)
+
+    def keep(self, node: Node, value: Value, memory: Value) -> None:
+        """Put a whole vector aside; the memory has room for full vectors only."""
+        place = self._place(memory, llvm_type(node.dtype))
+        self.f.store(one_byte(self.f, value, node.dtype), place)
+
+    def _place(self, memory: Value, scalar: str) -> Value:
+        return self.f.element(memory, self.index.scalar(self.column), scalar)
+
+
+class _Rows:
+    """One such function being written."""
+
+    def __init__(self, symbol: str, form: Structure, plan: RowPlan) -> None:
+        kernel = form.kernel
+        self.kernel, self.plan, self.lanes = kernel, plan, plan.lanes
+        self.frame = Frame(symbol, len(kernel.inputs) + len(kernel.outputs))
+        self.f: Function = self.frame.f
+        self.space = Space()
+        self.evaluator = _RowEvaluator(self.frame, form, self.space, plan.lanes)
+        self.reductions = {anchor: Reduction(anchor) for anchor in kernel.anchors}
+        self.targets = {
+            node: self.frame.buffer(len(kernel.inputs) + i) for i, node in enumerate(kernel.outputs)
+        }
+        room = -(-plan.length // plan.lanes) * plan.lanes
+        self.memory = {
+            node: alloca(self.f, llvm_type(node.dtype), room)
+            for p in plan.passes
+            for node in p.keeps
+        }
+        self.row = ZERO
+
+    def function(self) -> Function:
+        """Write it."""
+        f, e = self.f, self.evaluator
+        start, stop = self.frame.share(self.frame.number(0), 1)
+        with f.loop(start, stop, f.i64(1)) as loop, e.index.scope():
+            self.row = self.space.loop(None)
+            e.index.bind(self.row, loop.index)
+            run = _Unrolled(self).run if self.plan.unrolled else self._looped
+            for number, p in enumerate(self.plan.passes):
+                self._spread_numbers(number)
+                for anchor, state in zip(p.anchors, run(p), strict=True):
+                    e.given[anchor] = self.row, self.reductions[anchor].result(f, state)
+                e.kept.update({node: self.memory[node] for node in p.keeps})
+            self._store_numbers()
+            e.given.clear()
+            e.kept.clear()
+        return self.frame.finish()
+
+    # -- numbers of rows ------------------------------------------------------------------------
+
+    def _spread_numbers(self, number: int) -> None:
+        """Work out what is spread along the row in this pass, once and not for each vector."""
+        for node, ready in self.plan.ready.items():
+            if ready == number:
+                self.evaluator.evaluate(node, self._at_row(node))
+
+    def _at_row(self, node: Node) -> Index:
+        return reshaped((self.row,), (node.size,), node.shape, self.space) if node.shape else ()
+
+    def _store_numbers(self) -> None:
+        """Store the outputs that have one element for each row."""
+        f, e = self.f, self.evaluator
+        rows = [n for n in self.kernel.outputs if n.size == self.kernel.space[0]]
+        values = [e.evaluate(node, self._at_row(node)) for node in rows]
+        for node, value in zip(rows, values, strict=True):
+            place = f.element(self.targets[node], e.index.scalar(self.row), llvm_type(node.dtype))
+            f.store(one_byte(f, value, node.dtype), place)
+
+    # -- one vector -----------------------------------------------------------------------------
+
+    def work_out(self, p: Pass, column: Affine, mask: Value | None) -> list[State]:
+        """Evaluate what a pass needs of one vector; the states of its reductions."""
+        f, e, space = self.f, self.evaluator, self.space
+        inner = space.add(column, e.index.lane)
+        flat = space.combine(((self.row, self.plan.length), (inner, 1)))
+        e.column, e.flat = column, flat
+        states = []
+        for anchor in p.anchors:
+            value = self._element(anchor.sources[0], flat)
+            position = self._position(inner) if anchor.op.name == "argmax" else None
+            state = self.reductions[anchor].element(f, value, position)
+            if mask is not None:
+                state = self.reductions[anchor].masked(f, state, mask)
+            states.append(state)
+        for node in p.keeps:
+            e.keep(node, self._element(node, flat), self.memory[node])
+        for node in p.outputs:
+            self._element(node, flat)
+        return states
+
+    def store(self, p: Pass, column: Affine) -> None:
+        """Store the full-size outputs of one vector that was worked out."""
+        e, space = self.evaluator, self.space
+        start = space.combine(((self.row, self.plan.length), (column, 1)))
+        flat = space.add(start, e.index.lane)
+        e.column, e.flat = column, flat
+        for node in p.outputs:
+            e.store(self.targets[node], node, start, self._element(node, flat))
+
+    def _element(self, node: Node, flat: Affine) -> Value:
+        return self.evaluator.full(node, reshaped((flat,), (node.size,), node.shape, self.space))
+
+    def _position(self, inner: Affine) -> Value:
+        index = self.evaluator.index
+        number = (index.vector if self.lanes > 1 else index.scalar)(inner)
+        wide = vector("i64", self.lanes)
+        return number if number.type == wide else self.f.convert("zext", number, "i64")
+
+    def mask(self, left: int) -> Value | None:
+        """The lanes of a vector when so many elements are left."""
+        return None if left >= self.lanes else self.evaluator.mask_below(self.f.i64(left))
+
+    # -- long rows ------------------------------------------------------------------------------
+
+    def _looped(self, p: Pass) -> list[State]:
+        """One pass, as a loop and a rest: the reductions' states."""
+        f, length, step = self.f, self.plan.length, self.lanes * p.vectors
+        values = [
+            v
+            for anchor in p.anchors
+            for _ in range(p.vectors)
+            for v in self.reductions[anchor].start(f, self.lanes)
+        ]
+        full = length // step * step
+        column = self.space.counter(full - step, step)
+        with f.loop(f.i64(0), f.i64(full), f.i64(step), values) as loop:
+            self.evaluator.index.bind(column, loop.index)
+            loop.carry(self._step(p, column, loop.values, p.vectors, None, None))
+        values = loop.results
+        for position in range(full, length, self.lanes):
+            left = min(length - position, self.lanes)
+            values = self._step(p, constant(position), values, 1, self.mask(left), left)
+        return self._across(p, values)
+
+    def _step(
+        self,
+        p: Pass,
+        column: Affine,
+        values: Sequence[Value],
+        vectors: int,
+        mask: Value | None,
+        real: int | None,
+    ) -> list[Value]:
+        """Add so many vectors of elements to the states, and store them."""
+        f, e = self.f, self.evaluator
+        following = list(values)
+        with e.masked(mask), e.index.lanes_in_use(real):
+            for v in range(vectors):
+                states = self.work_out(p, self.space.add(column, v * self.lanes), mask)
+                position = 0
+                for anchor, state in zip(p.anchors, states, strict=True):
+                    size = len(state)
+                    at = slice(position + v * size, position + (v + 1) * size)
+                    following[at] = self.reductions[anchor].merge(f, following[at], state)
+                    position += size * p.vectors
+            for v in range(vectors):
+                self.store(p, self.space.add(column, v * self.lanes))
+        return following
+
+    def _across(self, p: Pass, values: list[Value]) -> list[State]:
+        """The vectors of each reduction put together, and their lanes."""
+        found, rest = [], list(values)
+        for anchor in p.anchors:
+            size = len(self.reductions[anchor].types)
+            own, rest = rest[: size * p.vectors], rest[size * p.vectors :]
+            states = [own[i : i + size] for i in range(0, len(own), size)]
+            found.append(self.together(self.reductions[anchor], states))
+        return found
+
+    def together(self, reduction: Reduction, states: list[State]) -> State:
+        """Several vectors of states put together in pairs, then the lanes of the last one."""
+        while len(states) > 1:
+            pairs = zip(states[::2], states[1::2], strict=False)
+            merged = [reduction.merge_anyhow(self.f, a, b) for a, b in pairs]
+            states = merged + states[len(merged) * 2 :]
+        return reduction.across(self.f, states[0])
+
+
+class _Unrolled:
+    """A row without a loop: what was worked out for a vector is still known in the next pass."""
+
+    def __init__(self, rows: _Rows) -> None:
+        self.rows = rows
+        vectors = -(-rows.plan.length // rows.lanes)
+        self.known: list[dict[Hashable, Value]] = [{} for _ in range(vectors)]
+
+    def run(self, p: Pass) -> list[State]:
+        """One pass: the reductions' states."""
+        rows = self.rows
+        states = self._each(lambda column, mask: rows.work_out(p, column, mask))
+        if p.outputs:
+            self._each(lambda column, mask: rows.store(p, column))
+        return [
+            rows.together(rows.reductions[anchor], [of[i] for of in states])
+            for i, anchor in enumerate(p.anchors)
+        ]
+
+    def _each(self, do: Callable[[Affine, Value | None], T]) -> list[T]:
+        """Do something with every vector of the row."""
+        rows, results = self.rows, list[T]()
+        for v in range(len(self.known)):
+            left = min(rows.plan.length - v * rows.lanes, rows.lanes)
+            mask = rows.mask(left)
+            with self._resumed(v, mask), rows.evaluator.index.lanes_in_use(left):
+                results.append(do(constant(v * rows.lanes), mask))
+        return results
+
+    @contextmanager
+    def _resumed(self, v: int, mask: Value | None) -> Iterator[None]:
+        """The scope of a vector, with what is known of it from earlier passes."""
+        e = self.rows.evaluator
+        before, e.mask = e.mask, mask
+        e.index.scopes.append(self.known[v])
+        yield
+        e.index.scopes.pop()
+        e.mask = before
