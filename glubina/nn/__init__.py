@@ -12,6 +12,7 @@ from glubina.nn.convolution import Conv1d, Conv2d, Conv3d, LazyConv1d, LazyConv2
 from glubina.nn.cross_entropy import CrossEntropyLoss, NLLLoss
 from glubina.nn.dropout import Dropout
 from glubina.nn.errors import ArchitectureError, StateError
+from glubina.nn.group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, RMSNorm
 from glubina.nn.linear import LazyLinear, Linear
 from glubina.nn.loss import (
     GaussianNLLLoss,
@@ -30,6 +31,15 @@ from glubina.nn.margin import (
     TripletMarginLoss,
 )
 from glubina.nn.module import Module
+from glubina.nn.noise import (
+    AlphaDropout,
+    DropConnectLinear,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    DropPath,
+    GaussianNoise,
+)
 from glubina.nn.normalisation import BatchNorm1d, BatchNorm2d, LayerNorm
 from glubina.nn.parameter import Parameter
 from glubina.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
@@ -57,6 +67,7 @@ if TYPE_CHECKING:
     from glubina.nn.saving import load_model, save_model
 
 __all__ = [
+    "AlphaDropout",
     "ArchitectureError",
     "AvgPool1d",
     "AvgPool2d",
@@ -70,12 +81,19 @@ __all__ = [
     "Conv3d",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
+    "DropConnectLinear",
+    "DropPath",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     "ELU",
     "Flatten",
     "FocalLoss",
     "GLU",
     "GaussianNLLLoss",
+    "GaussianNoise",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -85,6 +103,9 @@ __all__ = [
     "HingeLoss",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
     "LayerNorm",
@@ -109,6 +130,7 @@ __all__ = [
     "PReLU",
     "Parameter",
     "PoissonNLLLoss",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "SELU",

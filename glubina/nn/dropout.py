@@ -20,11 +20,16 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     floating(x)
     if not training or p == 0:
         return x
-    chance = min(round((1 - p) * 2**32), 2**32 - 1)
+    chance = chance_of(p)
     scale = 0.0 if p == 1 else 1 / (1 - p)
     given, key = consume(x), default_generator.key()
     node = _dropout(given, key, settings=(chance, scale))
     return wrap(node, mode.grad and x.requires_grad)
+
+
+def chance_of(p: float) -> int:
+    """What a draw of 32 bits must be below, for an element to be kept."""
+    return min(round((1 - p) * 2**32), 2**32 - 1)
 
 
 @Formula

@@ -6,6 +6,7 @@ from glubina.nn.activation import log_softmax, relu, sigmoid, softmax, softmin, 
 from glubina.nn.convolution import conv1d, conv2d, conv3d
 from glubina.nn.cross_entropy import cross_entropy, nll_loss
 from glubina.nn.dropout import dropout
+from glubina.nn.group_norm import group_norm, instance_norm, rms_norm
 from glubina.nn.linear import linear
 from glubina.nn.loss import (
     gaussian_nll_loss,
@@ -25,6 +26,7 @@ from glubina.nn.margin import (
     pairwise_distance,
     triplet_margin_loss,
 )
+from glubina.nn.noise import alpha_dropout, drop_path, dropout1d, dropout2d, dropout3d
 from glubina.nn.normalisation import batch_norm, layer_norm
 from glubina.nn.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from glubina.nn.probabilities import (
@@ -53,6 +55,7 @@ from glubina.nn.shape import flatten
 from glubina.nn.smooth import glu, logsigmoid, mish, softplus, softsign, tanhshrink
 
 __all__ = [
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
@@ -65,12 +68,17 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "drop_path",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "elu",
     "flatten",
     "focal_loss",
     "gaussian_nll_loss",
     "glu",
+    "group_norm",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -79,6 +87,7 @@ __all__ = [
     "hinge_embedding_loss",
     "hinge_loss",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -98,6 +107,7 @@ __all__ = [
     "prelu",
     "relu",
     "relu6",
+    "rms_norm",
     "selu",
     "sigmoid",
     "sigmoid_focal_loss",
