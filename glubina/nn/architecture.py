@@ -7,6 +7,7 @@ is run because a file says so.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -52,14 +53,21 @@ def build(description: Any, where: str = "the architecture") -> Any:
     name = description["class"]
     kind = CLASSES.get(name) if isinstance(name, str) else None
     if kind is None:
-        known = ", ".join(sorted(CLASSES))
-        raise ArchitectureError(f"{where}: unknown class {name!r}; known are {known}")
+        raise ArchitectureError(f"{where}: unknown class {name!r}{_suggestion(name)}")
     arguments = description.get("arguments", {})
     if not isinstance(arguments, Mapping):
         raise ArchitectureError(f"{where}: the arguments of {name} are not an object")
     make = getattr(kind, "from_config", kind)
     values = {k: _value(v, f"{where}, {name}.{k}") for k, v in arguments.items()}
     return _call(make, values, f"{where}: {name}")
+
+
+def _suggestion(name: object) -> str:
+    """The names of the library that come near; nothing else can be named by a file."""
+    near = difflib.get_close_matches(str(name), CLASSES, n=3)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; there are {len(CLASSES)}, those of glubina.nn"
 
 
 def _call(make: Any, values: dict[str, Any], where: str) -> Any:
