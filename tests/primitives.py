@@ -163,6 +163,10 @@ def _reduction(name: str, inputs: Inputs, dtype: np.dtype[Any]) -> Node:
     return node
 
 
+def _squared_deviations(inputs: Inputs, dtype: np.dtype[Any]) -> Node:
+    return _reduction("squared_deviations", inputs, dtype if dtype.kind == "f" else F64)
+
+
 def _argmax(inputs: Inputs, dtype: np.dtype[Any]) -> Node:
     x = inputs.numbers(inputs.draw(shapes(min_rank=1)), dtype)
     return ops.argmax(x, inputs.draw(st.integers(0, len(x.shape) - 1)))
@@ -288,6 +292,7 @@ _CASES: dict[str, Callable[[Inputs, np.dtype[Any]], Node]] = {
     "transpose": _transpose,
     "broadcast": _broadcast,
     **_named(_reduction, "sum", "max", "prod"),
+    "squared_deviations": _squared_deviations,
     "argmax": _argmax,
     "slice": _slice,
     "pad": _pad,

@@ -51,7 +51,9 @@ def _of_nothing(node: Node) -> Node:
     return node
 
 
-_ZERO_OF_NOTHING = ("sum", "matmul", "conv", "conv_filter", "scatter_add", "pad")
+_ZERO_OF_NOTHING = (
+    "sum", "squared_deviations", "matmul", "conv", "conv_filter", "scatter_add", "pad",
+)  # fmt: skip
 
 
 def _fold(node: Node) -> Node:

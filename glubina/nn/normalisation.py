@@ -28,6 +28,12 @@ def moments(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node]:
     return mean, scaled(ops.sum(ops.multiply(centred, centred), axes), share)
 
 
+def batch_moments(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node]:
+    """Mean and (biased) variance over the axes, which are removed; in one pass over x."""
+    share = 1 / math.prod(x.shape[i] for i in axes)
+    return ops.mean(x, axes), scaled(ops.squared_deviations(x, axes), share)
+
+
 def normalised(
     x: Node,
     axes: tuple[int, ...],
@@ -84,7 +90,7 @@ def batch_norm(
 @Formula
 def _by_batch(eps: float, weighted: bool, x: Node, *affine: Node) -> Node:
     axes = tuple(range(len(x.shape) - 1))
-    mean, variance = moments(x, axes)
+    mean, variance = batch_moments(x, axes)
     return normalised(x, axes, mean, variance, eps, *weight_and_bias(weighted, affine))
 
 
@@ -114,14 +120,14 @@ def _moved(momentum: float | None, old: Node, new: Node, *rate: Node) -> Node:
 @Formula
 def _moved_mean(momentum: float | None, old: Node, x: Node, *rate: Node) -> Node:
     axes = tuple(range(len(x.shape) - 1))
-    return _moved(momentum, old, moments(x, axes)[0], *rate)
+    return _moved(momentum, old, ops.mean(x, axes), *rate)
 
 
 @Formula
 def _moved_variance(momentum: float | None, old: Node, x: Node, *rate: Node) -> Node:
     axes = tuple(range(len(x.shape) - 1))
     count = math.prod(x.shape[:-1])
-    unbiased = scaled(moments(x, axes)[1], count / (count - 1))
+    unbiased = scaled(batch_moments(x, axes)[1], count / (count - 1))
     return _moved(momentum, old, unbiased, *rate)
 
 

@@ -10,6 +10,7 @@ from glubina.graph.ops.marker import DETACH
 from glubina.schedule.fuse import fuse, root
 from glubina.schedule.kernel import Kernel
 from glubina.schedule.order import settle
+from glubina.schedule.statistics import in_one_pass
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def schedule(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[
     `donated[i]` is the number of the input whose memory output i takes, or -1. It is refused (and
     is -1 in the schedule) where sizes or dtypes differ or another output has taken the input.
     """
-    results = _own_results(outputs)
+    results = _own_results(in_one_pass(outputs))
     wish: dict[Node, Node] = {}
     for result, number in zip(results, donated, strict=True):
         if number >= 0 and _same_memory(result, inputs[number]):

@@ -138,6 +138,11 @@ def reduced(node: Node, x: Array) -> Array:
     return result
 
 
+def about_the_mean(node: Node, x: Array) -> Array:
+    axes = node.attributes.axes
+    return np.asarray((np.var(x, axis=axes) * (x.size // max(node.size, 1))).astype(x.dtype))
+
+
 def argmaximum(node: Node, x: Array) -> Array:
     rows = np.moveaxis(x, node.attributes.axis, -1)
     return np.array(
@@ -174,6 +179,7 @@ STRUCTURED: dict[str, Callable[..., Array]] = {
     "sum": reduced,
     "max": reduced,
     "prod": reduced,
+    "squared_deviations": about_the_mean,
     "argmax": argmaximum,
     "matmul": matrix_product,
     "take": taken,

@@ -73,7 +73,7 @@ from glubina.graph.ops.movement import (
     sum,
     transpose,
 )
-from glubina.graph.ops.reduction import argmax, max, prod
+from glubina.graph.ops.reduction import argmax, max, mean, prod, squared_deviations
 from glubina.graph.ops.source import constant, input, iota, random_bits
 from glubina.graph.ops.window import (
     WindowAttributes,
@@ -133,6 +133,7 @@ __all__ = [
     "matmul",
     "max",
     "maximum",
+    "mean",
     "minimum",
     "multiply",
     "negative",
@@ -161,6 +162,7 @@ __all__ = [
     "sin",
     "slice",
     "sqrt",
+    "squared_deviations",
     "subtract",
     "sum",
     "swap_last",

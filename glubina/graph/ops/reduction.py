@@ -1,4 +1,4 @@
-"""Reductions other than `sum`: the largest, where it is, the product."""
+"""Reductions other than `sum`: the largest, where it is, the product, squares about the mean."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from glubina.graph.errors import ShapeError
+from glubina.graph.errors import DTypeError, ShapeError
 from glubina.graph.node import Array, Node, Primitive, Typed, make
-from glubina.graph.ops.elementwise import cast, divide, equal, full_like, multiply, where
+from glubina.graph.ops.elementwise import (
+    cast,
+    divide,
+    equal,
+    full_like,
+    multiply,
+    subtract,
+    where,
+)
 from glubina.graph.ops.movement import (
     AxesAttributes,
     AxisAttributes,
@@ -111,3 +119,48 @@ ARGMAX = Primitive(
 def argmax(x: Node, axis: int) -> Node:
     """The index of the first largest element along an axis, which is removed (int64)."""
     return make(ARGMAX, (x,), AxisAttributes(axis))
+
+
+def _deviations_infer(sources: tuple[Node, ...], a: AxesAttributes) -> Typed:
+    (x,) = sources
+    if x.dtype.kind != "f":
+        raise DTypeError(f"squared_deviations: floating point is needed, got {x.dtype}")
+    return reduced_shape("squared_deviations", x, a.axes), x.dtype
+
+
+def _deviations_value(a: AxesAttributes, x: Array) -> Array:
+    """In two passes and double precision: the reference for what kernels do in one."""
+    if not x.size:
+        return np.asarray(np.sum(x, axis=a.axes, dtype=x.dtype))
+    exact = x.astype(np.float64)
+    centred = exact - exact.mean(axis=a.axes, keepdims=True)
+    return np.asarray(np.square(centred).sum(axis=a.axes).astype(x.dtype))
+
+
+def _deviations_derivative(y: Node, g: Node) -> Sequence[Node | None]:
+    """2 g (x − mean): that the mean moves too adds nothing, as the deviations sum to zero."""
+    x, axes = y.sources[0], y.attributes.axes
+    centred = subtract(x, restored(mean(x, axes), axes, x.shape))
+    return (multiply(centred, restored(multiply(g, full_like(g, 2)), axes, x.shape)),)
+
+
+SQUARED_DEVIATIONS = Primitive(
+    "squared_deviations",
+    "reduction",
+    r"\sum (x - \bar x)^2",
+    _deviations_infer,
+    _deviations_value,
+    _deviations_derivative,
+)
+
+
+def squared_deviations(x: Node, axes: tuple[int, ...]) -> Node:
+    """Σ (x − mean of x)² over the axes, which are removed: the variance times their extents."""
+    return make(SQUARED_DEVIATIONS, (x,), AxesAttributes(axes)) if axes else full_like(x, 0)
+
+
+def mean(x: Node, axes: tuple[int, ...]) -> Node:
+    """The mean over the axes, which are removed."""
+    share = 1 / math.prod(x.shape[i] for i in axes)
+    total = sum(x, axes)
+    return multiply(total, full_like(total, share))
