@@ -30,6 +30,7 @@ from glubina.nn.margin import (
     MultiMarginLoss,
     TripletMarginLoss,
 )
+from glubina.nn.merge import Add, Average, Bilinear, Concatenate, Maximum, Multiply
 from glubina.nn.module import Module
 from glubina.nn.noise import (
     AlphaDropout,
@@ -41,6 +42,23 @@ from glubina.nn.noise import (
     GaussianNoise,
 )
 from glubina.nn.normalisation import BatchNorm1d, BatchNorm2d, LayerNorm
+from glubina.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from glubina.nn.parameter import Parameter
 from glubina.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from glubina.nn.probabilities import BCELoss, BCEWithLogitsLoss, FocalLoss, KLDivLoss
@@ -59,7 +77,7 @@ from glubina.nn.rectifiers import (
     Softshrink,
     Threshold,
 )
-from glubina.nn.shape import Flatten, Identity
+from glubina.nn.shape import Flatten, Identity, PixelShuffle, PixelUnshuffle, Unflatten
 from glubina.nn.smooth import GLU, LogSigmoid, Mish, Softplus, Softsign, Tanhshrink
 from glubina.nn.summary import Summary, summary
 
@@ -67,15 +85,25 @@ if TYPE_CHECKING:
     from glubina.nn.saving import load_model, save_model
 
 __all__ = [
+    "Add",
     "AlphaDropout",
     "ArchitectureError",
+    "Average",
     "AvgPool1d",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bilinear",
     "CELU",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "Concatenate",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -121,18 +149,28 @@ __all__ = [
     "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
+    "Maximum",
     "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
     "MultiMarginLoss",
+    "Multiply",
     "NLLLoss",
     "PReLU",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
     "ReLU",
     "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "SELU",
     "Sequential",
     "Sigmoid",
@@ -148,6 +186,10 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TripletMarginLoss",
+    "Unflatten",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
     "build",
     "describe",
     "functional",

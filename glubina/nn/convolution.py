@@ -11,6 +11,7 @@ from glubina.nn.architecture import register
 from glubina.nn.checks import extents, images, positive, same_dtype
 from glubina.nn.formula import apply
 from glubina.nn.module import Module
+from glubina.nn.padding import MODES, check_widths, surrounded
 from glubina.nn.parameter import Parameter
 from glubina.tensor import Tensor
 from glubina.tensor.trace import outside
@@ -108,9 +109,11 @@ class _Convolution(Module):
         dilation: int | tuple[int, ...] = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
     ) -> None:
         self.in_channels = positive("in_channels", in_channels)
         self._set_geometry(out_channels, kernel_size, stride, padding, dilation, groups)
+        self._set_around(padding_mode)
         self._check_groups()
         self.weight = Parameter.of_shape(self._weight_shape())
         self.bias = Parameter.of_shape((self.out_channels,)) if bias else None
@@ -131,6 +134,16 @@ class _Convolution(Module):
             self.stride, widths, self.dilation, (1,) * self.rank, self.groups
         )
 
+    def _set_around(self, mode: str) -> None:
+        """Padding other than with zeros is put around the image before the convolution."""
+        if mode not in ("zeros", *MODES[1:]):
+            names = ", ".join(("zeros", *MODES[1:]))
+            raise ValueError(f"padding_mode is one of {names}, got {mode!r}")
+        self.padding_mode = mode
+        self._around = None if mode == "zeros" else self._geometry.padding
+        if self._around is not None:
+            self._geometry = self._geometry._replace(padding=((0, 0),) * self.rank)
+
     def _check_groups(self) -> None:
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
@@ -149,6 +162,9 @@ class _Convolution(Module):
         """From (N, *spatial, in_channels) to (N, *output, out_channels)."""
         same_dtype(x, self.weight)
         images(x, self.rank, self.in_channels)
+        if self._around is not None:
+            check_widths(x, self._around, self.padding_mode)
+            x = apply(surrounded, x, settings=(self._around, self.padding_mode, 0.0))
         return _apply(x, self.weight, self.bias, self._geometry)
 
     def extra_repr(self) -> str:
@@ -159,6 +175,8 @@ class _Convolution(Module):
             value = getattr(self, name)
             if value != (usual,) * self.rank:
                 parts.append(f"{name}={value!r}")
+        if self.padding_mode != "zeros":
+            parts.append(f"padding_mode={self.padding_mode!r}")
         if self.groups != 1:
             parts.append(f"groups={self.groups}")
         if self.bias is None:
@@ -180,9 +198,11 @@ class _LazyConvolution(_Convolution):
         dilation: int | tuple[int, ...] = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
     ) -> None:
         self.in_channels = 0
         self._set_geometry(out_channels, kernel_size, stride, padding, dilation, groups)
+        self._set_around(padding_mode)
         self.weight = Parameter.uninitialised()
         self.bias = Parameter.uninitialised() if bias else None
 
@@ -228,7 +248,8 @@ class Conv2d(_Convolution):
 
     weight: (KH, KW, in_channels/groups, out_channels); bias: (out_channels,). `padding` is a
     number of zeros around the image (or one per axis), 'valid' (none) or 'same' (the output is as
-    large as the input; stride 1). See `convolution` for the formula. Source: LeCun et al.,
+    large as the input; stride 1); `padding_mode` says with what: 'zeros', 'reflect', 'replicate' or
+    'circular' (see `pad`). See `convolution` for the formula. Source: LeCun et al.,
     "Gradient-based learning applied to document recognition", 1998.
     """
 

@@ -26,8 +26,10 @@ from glubina.nn.margin import (
     pairwise_distance,
     triplet_margin_loss,
 )
+from glubina.nn.merge import bilinear
 from glubina.nn.noise import alpha_dropout, drop_path, dropout1d, dropout2d, dropout3d
 from glubina.nn.normalisation import batch_norm, layer_norm
+from glubina.nn.padding import pad
 from glubina.nn.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from glubina.nn.probabilities import (
     binary_cross_entropy,
@@ -51,7 +53,7 @@ from glubina.nn.rectifiers import (
     softshrink,
     threshold,
 )
-from glubina.nn.shape import flatten
+from glubina.nn.shape import flatten, pixel_shuffle, pixel_unshuffle
 from glubina.nn.smooth import glu, logsigmoid, mish, softplus, softsign, tanhshrink
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
@@ -102,7 +105,10 @@ __all__ = [
     "mse_loss",
     "multi_margin_loss",
     "nll_loss",
+    "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "relu",
