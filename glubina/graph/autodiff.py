@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from glubina.graph.errors import GraphError
+from glubina.graph.loops import lifted
 from glubina.graph.node import Node, rebuild, remake, topological
 from glubina.graph.ops.composite import opened
 from glubina.graph.ops.elementwise import add, full_like
@@ -17,22 +19,35 @@ def gradients(output: Node, wrt: Sequence[Node], seed: Node | None = None) -> li
     `seed` is the gradient of the output itself (ones if not given). A node that the output does
     not depend on has the gradient zero.
     """
+    return backward({output: full_like(output, 1) if seed is None else seed}, wrt)
+
+
+def backward(seeds: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node]:
+    """∂ (Σ <seed, output>) / ∂ each of `wrt`, for outputs with a seed each."""
     wanted = set(wrt)
-    order = topological([output])
+    order = topological(seeds)
     leads: set[Node] = set()
+    waiting: Counter[Family] = Counter()
     for node in order:
         if node in wanted or any(s in leads for s in node.sources):
             leads.add(node)
-    received: dict[Node, Node] = {}
-    if output in leads:
-        received[output] = seed if seed is not None else full_like(output, 1)
+        if node.op.together is not None:
+            waiting[_family(node)] += 1
+    received = {output: seed for output, seed in seeds.items() if output in leads}
     for node in reversed(order):
         gradient = received.get(node)
-        if gradient is None or not node.sources or not any(s in leads for s in node.sources):
+        if node.op.together is not None:
+            family = _family(node)
+            waiting[family] -= 1
+            if waiting[family]:
+                continue  # the last of them to be reached is worked out with the others
+            relatives = [n for n in order if n in received and _are(n, family)]
+        else:
+            relatives = [node] if gradient is not None else []
+        if not relatives or not any(s in leads for s in node.sources):
             continue
-        if node.op.derivative is None:
-            raise GraphError(f"{node.op.name} has no derivative")
-        for source, part in zip(node.sources, node.op.derivative(node, gradient), strict=True):
+        parts = _parts(relatives, [received[n] for n in relatives])
+        for source, part in zip(node.sources, parts, strict=True):
             if part is None or source not in leads:
                 continue
             sofar = received.get(source)
@@ -40,9 +55,31 @@ def gradients(output: Node, wrt: Sequence[Node], seed: Node | None = None) -> li
     return [received[w] if w in received else full_like(w, 0) for w in wrt]
 
 
+Family = tuple[object, ...]
+
+
+def _family(node: Node) -> Family:
+    """What nodes have in common whose derivatives are worked out together."""
+    return node.op, node.sources, node.attributes[0]
+
+
+def _are(node: Node, family: Family) -> bool:
+    return node.op is family[0] and _family(node) == family
+
+
+def _parts(nodes: Sequence[Node], gradients: Sequence[Node]) -> Sequence[Node | None]:
+    """The gradients of the nodes' common sources."""
+    op = nodes[0].op
+    if op.together is not None:
+        return op.together(nodes, gradients)
+    if op.derivative is None:
+        raise GraphError(f"{op.name} has no derivative")
+    return op.derivative(nodes[0], gradients[0])
+
+
 def expand(outputs: Sequence[Node]) -> list[Node]:
     """The outputs with formulas opened and `gradient` placeholders worked out, innermost first."""
-    outputs = opened(outputs)
+    outputs = lifted(opened(outputs))
     table: dict[Node, Node] = {}
     order = topological(outputs)
     asked: dict[Node, list[Node]] = {}

@@ -8,6 +8,7 @@ import numpy as np
 
 from glubina.graph.errors import GraphError
 from glubina.graph.node import Array, Node, topological
+from glubina.graph.ops.scan import PARAMETER
 from glubina.graph.ops.source import INPUT
 
 
@@ -22,7 +23,7 @@ def interpret(outputs: Sequence[Node], bindings: Mapping[Node, Array]) -> list[A
     for output in outputs:
         uses[output] = uses.get(output, 0) + 1
     for node in order:
-        if node.op is INPUT:
+        if node.op is INPUT or node.op is PARAMETER:
             values[node] = _bound(node, bindings)
             continue
         arrays = [values[s] for s in node.sources]

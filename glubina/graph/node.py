@@ -25,13 +25,15 @@ class Primitive:
 
     name: how it is called in listings and keys.
     family: "source", "elementwise", "movement", "reduction", "contraction", "window",
-        "indexing", "random" or "marker"; tells the schedule how a kernel computes it.
+        "indexing", "random", "control" or "marker"; tells the schedule how a kernel computes it.
     formula: the operation as a lecture writes it (LaTeX).
     infer: (sources, attributes) -> (shape, dtype); raises ShapeError or DTypeError.
     numpy: (attributes, *arrays) -> array; the meaning, which every kernel is tested against.
     derivative: (node, gradient) -> the gradient of each source, written with graph operations
         (None where a source has no derivative).
     cost: rough machine operations per element, for the choice between storing and recomputing.
+    together: the derivative of several nodes with equal sources at once, given a gradient of
+        each: for results of one computation (a loop), whose reverse is one too.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Primitive:
     numpy: Callable[..., Array]
     derivative: Callable[[Node, Node], Sequence[Node | None]] | None = None
     cost: int = 1
+    together: Callable[[Sequence[Node], Sequence[Node]], Sequence[Node | None]] | None = None
 
     def __repr__(self) -> str:
         return self.name

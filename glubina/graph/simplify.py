@@ -197,6 +197,23 @@ def _sum(node: Node) -> Node:
         kept = [i for i in range(len(inner.sources[0].shape)) if i not in first]
         merged = sorted((*first, *(kept[i] for i in axes)))
         return ops.sum(inner.sources[0], tuple(merged))
+    if inner.op.name == "matmul" and axes == (0,) and len(x.shape) == 3:
+        return _sum_of_products(*inner.sources)
+    return node
+
+
+def _sum_of_products(a: Node, b: Node) -> Node:
+    """Σ_t A_t B_t as one product, over t and the inner axis together."""
+    turned = ops.swap_last(a)
+    left = ops.reshape(turned, (turned.shape[0] * turned.shape[1], turned.shape[2]))
+    right = ops.reshape(b, (b.shape[0] * b.shape[1], b.shape[2]))
+    return ops.matmul(ops.swap_last(left), right)
+
+
+def _scan(node: Node) -> Node:
+    which, loop = node.attributes.result, node.attributes.loop
+    if not loop.steps and not isinstance(which, Node):
+        return node.sources[loop.invariants + int(which)]
     return node
 
 
@@ -247,6 +264,7 @@ _RULES: dict[str, Rule] = {
     "transpose": _transpose,
     "broadcast": _broadcast,
     "sum": _sum,
+    "scan": _scan,
     "slice": _slice,
     "detach": _detach,
     "gradient": _gradient,

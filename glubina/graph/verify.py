@@ -8,6 +8,7 @@ import numpy as np
 
 from glubina.graph.errors import GraphError
 from glubina.graph.node import Node
+from glubina.graph.ops.scan import SCAN, body_of
 from glubina.graph.ops.source import INPUT
 
 
@@ -42,3 +43,5 @@ def _check(node: Node) -> None:
     shape, dtype = node.op.infer(node.sources, node.attributes)
     if (shape, dtype) != (node.shape, node.dtype):
         raise GraphError(f"{node!r} should be {dtype} {shape}")
+    if node.op is SCAN:
+        verify(body_of(node))

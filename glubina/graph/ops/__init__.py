@@ -74,6 +74,7 @@ from glubina.graph.ops.movement import (
     transpose,
 )
 from glubina.graph.ops.reduction import argmax, max, mean, prod, squared_deviations
+from glubina.graph.ops.scan import SCAN, scan
 from glubina.graph.ops.source import constant, input, iota, random_bits
 from glubina.graph.ops.window import (
     WindowAttributes,
@@ -92,6 +93,7 @@ __all__ = [
     "FilterAttributes",
     "Formula",
     "MATMUL",
+    "SCAN",
     "WindowAttributes",
     "absolute",
     "add",
@@ -154,6 +156,7 @@ __all__ = [
     "reshape",
     "restored",
     "round",
+    "scan",
     "scatter_add",
     "shift_left",
     "shift_right",
