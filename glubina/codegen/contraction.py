@@ -138,7 +138,7 @@ def _winograd(form: Structure, target: Target, shape: ConvShape) -> Lowering:
     key = _key(form, "winograd", plan, operands.compiled, places)
     own = len(kernel.inputs) + len(kernel.outputs)
     stages = (
-        Stage(f"turn_{key}", (places[1], -1), ()),
+        Stage(f"turn_{key}", (places[1], -1), (), (places[1],)),
         Stage(
             f"winograd_{key}",
             (*range(own), places[0], -1, -2),

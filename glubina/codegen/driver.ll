@@ -132,12 +132,81 @@ define internal void @nap() nounwind {
   ret void
 }
 
+; The beginning of a loop, or the end of one of its steps: entries of this thread's table move.
+; Returns the number of the call to go on with, or -1 for the next.
+define internal i64 @turn(ptr %table, ptr %args) nounwind {
+entry:
+  %slot.p = getelementptr i64, ptr %args, i64 $TURN_COUNTER
+  %slot = load i64, ptr %slot.p
+  %steps.p = getelementptr i64, ptr %args, i64 $TURN_STEPS
+  %steps = load i64, ptr %steps.p
+  %target.p = getelementptr i64, ptr %args, i64 $TURN_TARGET
+  %target = load i64, ptr %target.p
+  %moves.p = getelementptr i64, ptr %args, i64 $TURN_MOVES
+  %moves = load i64, ptr %moves.p
+  %first = getelementptr i64, ptr %args, i64 $TURN_FIRST
+  %counter.p = getelementptr i64, ptr %table, i64 %slot
+  %before = load i64, ptr %counter.p
+  %begins = icmp eq i64 %steps, 0
+  %more = add i64 %before, 1
+  %count = select i1 %begins, i64 0, i64 %more
+  store i64 %count, ptr %counter.p
+  %again = icmp slt i64 %count, %steps
+  %moving = or i1 %begins, %again
+  br i1 %moving, label %move, label %over
+move:
+  %k = phi i64 [0, %entry], [%k.next, %one]
+  %left = icmp slt i64 %k, %moves
+  br i1 %left, label %one, label %moved
+one:
+  %offset = mul i64 %k, 3
+  %to.p = getelementptr i64, ptr %first, i64 %offset
+  %to = load i64, ptr %to.p
+  %from.p = getelementptr i64, ptr %to.p, i64 1
+  %from = load i64, ptr %from.p
+  %bytes.p = getelementptr i64, ptr %to.p, i64 2
+  %bytes = load i64, ptr %bytes.p
+  %old.p = getelementptr i64, ptr %table, i64 %from
+  %old = load i64, ptr %old.p
+  %new = add i64 %old, %bytes
+  %new.p = getelementptr i64, ptr %table, i64 %to
+  store i64 %new, ptr %new.p
+  %k.next = add i64 %k, 1
+  br label %move
+moved:
+  %next = select i1 %begins, i64 -1, i64 %target
+  ret i64 %next
+over:
+  ret i64 -1
+}
+
+; The table that a thread uses: its own copy of the job's, if the job has loops.
+define internal ptr @own_table(ptr %job, i64 %thread) nounwind {
+entry:
+  %table.p = getelementptr i64, ptr %job, i64 $JOB_TABLE
+  %table = load ptr, ptr %table.p
+  %rows.p = getelementptr i64, ptr %job, i64 $JOB_ROWS
+  %rows = load ptr, ptr %rows.p
+  %shared = icmp eq ptr %rows, null
+  br i1 %shared, label %all, label %own
+all:
+  ret ptr %table
+own:
+  %entries.p = getelementptr i64, ptr %job, i64 $JOB_ENTRIES
+  %entries = load i64, ptr %entries.p
+  %offset = mul i64 %entries, %thread
+  %row = getelementptr i64, ptr %rows, i64 %offset
+  %bytes = mul i64 %entries, 8
+  call void @llvm.memcpy.p0.p0.i64(ptr %row, ptr %table, i64 %bytes, i1 false)
+  ret ptr %row
+}
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+
 ; One thread's part of a job.
 define internal void @steps(ptr %team, ptr %job, i64 %thread, i64 %threads) nounwind {
 entry:
   %calls = load ptr, ptr %job
-  %table.p = getelementptr i64, ptr %job, i64 $JOB_TABLE
-  %table = load ptr, ptr %table.p
+  %table = call ptr @own_table(ptr %job, i64 %thread)
   %steps.p = getelementptr i64, ptr %job, i64 $JOB_STEPS
   %steps = load i64, ptr %steps.p
   %deadline.p = getelementptr i64, ptr %job, i64 $JOB_DEADLINE
@@ -175,6 +244,13 @@ call:
   %args = load ptr, ptr %args.p
   %flags.p = getelementptr i64, ptr %record, i64 $CALL_FLAGS
   %flags = load i64, ptr %flags.p
+  %turn.bit = and i64 %flags, $TURN
+  %turns = icmp ne i64 %turn.bit, 0
+  br i1 %turns, label %turn, label %work
+turn:
+  %turned = call i64 @turn(ptr %table, ptr %args)
+  br label %called
+work:
   %serial.bit = and i64 %flags, $SERIAL
   %serial = icmp ne i64 %serial.bit, 0
   br i1 %serial, label %alone, label %together
@@ -198,15 +274,21 @@ together:
   br label %called
 
 called:
+  %jump = phi i64 [%turned, %turn], [-1, %alone], [-1, %alone.check], [-1, %alone.run],
+                  [-1, %alone.failed], [-1, %together]
+  %jumps = icmp sge i64 %jump, 0
+  %ends = select i1 %jumps, i64 0, i64 -1
   %last.bit = and i64 %flags, $LAST
-  %last = icmp ne i64 %last.bit, 0
+  %last.here = and i64 %last.bit, %ends
+  %last = icmp ne i64 %last.here, 0
   %limit = select i1 %last, i64 %deadline, i64 0
   br i1 %shared, label %meet, label %judge
 judge:
   %verdict = call i64 @verdict(ptr %status, i64 %limit)
   br label %after
 meet:
-  %barrier.bit = and i64 %flags, $BARRIER
+  %barrier.flag = and i64 %flags, $BARRIER
+  %barrier.bit = and i64 %barrier.flag, %ends
   %barrier = icmp ne i64 %barrier.bit, 0
   br i1 %barrier, label %wait, label %after
 wait:
@@ -232,7 +314,8 @@ measure:
 decide:
   %clock.next = phi i64 [0, %after], [%now, %measure]
   %one = zext i1 %last to i64
-  %c.after = add i64 %c, 1
+  %c.following = add i64 %c, 1
+  %c.after = select i1 %jumps, i64 %jump, i64 %c.following
   %c.next = select i1 %last, i64 0, i64 %c.after
   ; a step that ended in an error does not count
   %failed = icmp eq i64 %halt, 1

@@ -25,7 +25,9 @@ JOB_FAILED = 7  # the number of the call that raised an error, or -1 (written by
 JOB_PATCHES = 8  # how many table entries to fill in at the start
 JOB_SLOTS = 9  # address of (table slot, number in the addresses) pairs
 JOB_ADDRESSES = 10  # address of the addresses for them
-JOB_WORDS = 11
+JOB_ROWS = 11  # address of a table for each thread, where loops move entries; 0: all share one
+JOB_ENTRIES = 12  # how many entries the table has
+JOB_WORDS = 13
 
 # A call record.
 CALL_FUNCTION = 0
@@ -35,6 +37,16 @@ CALL_WORDS = 3
 SERIAL = 1  # too small to share: the first thread runs it alone
 BARRIER = 2  # all wait for each other after it
 LAST = 4  # the last of the step
+TURN = 8  # no function, but the beginning or the end of a loop's step
+
+# The arguments of a turn: the table entry that counts the steps, how many steps there are (0: the
+# loop begins), the call to go on with if there is another, how many entries move, and for each the
+# entry, the entry that it becomes, and bytes to add.
+TURN_COUNTER = 0
+TURN_STEPS = 1
+TURN_TARGET = 2
+TURN_MOVES = 3
+TURN_FIRST = 4
 
 # A team, in bytes. What different threads write lies in different cache lines.
 TEAM_EPOCH = 0  # changes with every job; its low 16 bits are the threads wanted, STOP to end

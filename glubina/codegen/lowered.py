@@ -14,11 +14,14 @@ class Stage:
     buffers: its buffers: k >= 0 is the k-th of the kernel's inputs and outputs, -1 - k the k-th
         workspace.
     arguments: the 64-bit numbers that follow the buffers.
+    reads: those of the buffers that it reads, if that is known; in a loop, a stage that reads only
+        what is the same at every step runs once, before the first.
     """
 
     symbol: str
     buffers: tuple[int, ...]
     arguments: tuple[int, ...]
+    reads: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,12 @@ def stages(
     """
     buffers = (*range(own), shape.a.buffer, shape.b.buffer, -1, -2)
     given = (*numbers(plan, shape), *scalars)
-    return tuple(Stage(f"{name}_{key}", buffers, given) for name in _names(plan))
+    factors = ((plan.a, shape.a.buffer), (plan.b, shape.b.buffer))
+    packed = tuple(buffer for how, buffer in factors if how == "panels")
+    return tuple(
+        Stage(f"{name}_{key}", buffers, given, packed if name == "pack" else None)
+        for name in _names(plan)
+    )
 
 
 def functions(plan: MatmulPlan, key: str, own: int, epilogue: Finish) -> list[Function]:

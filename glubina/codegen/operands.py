@@ -64,7 +64,7 @@ class Operands:
         The key is in their names: two contractions may work out alike operands.
         """
         return [
-            Stage(f"operand{i}_{key}", slots, arguments)
+            Stage(f"operand{i}_{key}", slots, arguments, slots[:-1])
             for i, (_, slots, arguments) in enumerate(self._drafts)
         ]
 

@@ -11,20 +11,18 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from glubina.codegen.lowered import Lowering
 from glubina.codegen.target import Target, host
 from glubina.graph.autodiff import expand
+from glubina.graph.loops import lifted
 from glubina.graph.node import Node, topological
 from glubina.graph.simplify import simplify
 from glubina.graph.verify import verify
 from glubina.runtime import cache, compiler, observers
 from glubina.runtime.observers import CompileEvent
-from glubina.runtime.plan import Call, Entry, KernelInfo, Plan, Spec
+from glubina.runtime.layout import lay_plan, lower_all
+from glubina.runtime.plan import Plan
 from glubina.runtime.program import Program
-from glubina.schedule.fuse import root
-from glubina.schedule.kernel import Kernel
-from glubina.schedule.memory import Span, lay_out
-from glubina.schedule.plan import Schedule, labels, schedule
+from glubina.schedule.plan import schedule
 
 VERSION = "1"
 
@@ -77,13 +75,14 @@ def translate(
     """The plan, and the LLVM text of each kernel that it needs, by the kernel's key."""
     from glubina.codegen.lowering import lower  # not needed, and not loaded, on a warm start
 
-    simple = _checked(simplify(_checked(expand(_checked(outputs)))))
+    simple = simplify(_checked(expand(_checked(outputs))))
+    simple = _checked(simplify(lifted(simple, simplify)))
     scheduled = schedule(simple, inputs, donated)
     _checked([output for kernel in scheduled.kernels for output in kernel.outputs])
     observers.scheduled(simple, scheduled)
-    lowered = [lower(kernel, target) for kernel in scheduled.kernels]
-    modules = {key: ir for lowering in lowered for key, ir in lowering.modules.items()}
-    return lay_plan(scheduled, lowered, outputs), modules
+    block = lower_all(scheduled, target, lower)
+    modules = {key: ir for lowering in block.lowerings() for key, ir in lowering.modules.items()}
+    return lay_plan(block, outputs), modules
 
 
 def _checked(nodes: Sequence[Node]) -> Sequence[Node]:
@@ -91,74 +90,3 @@ def _checked(nodes: Sequence[Node]) -> Sequence[Node]:
     if os.environ.get("GLUBINA_VERIFY"):
         verify(nodes)
     return nodes
-
-
-def lay_plan(scheduled: Schedule, lowered: Sequence[Lowering], outputs: Sequence[Node]) -> Plan:
-    """Give every value its place in memory, and write the calls down."""
-    table = _Table(scheduled, lowered)
-    calls = []
-    for number, (kernel, lowering) in enumerate(zip(scheduled.kernels, lowered, strict=True)):
-        label = lowering.key
-        for stage in lowering.stages:
-            slots = [table.slot(kernel, number, buffer) for buffer in stage.buffers]
-            calls.append(Call(stage.symbol, (*slots, *stage.arguments), label, number))
-    names = labels(scheduled.kernels)
-    infos = tuple(
-        KernelInfo(
-            name,
-            lowering.flops,
-            sum(n.size * n.dtype.itemsize for n in kernel.inputs),
-            sum(n.size * n.dtype.itemsize for n in kernel.outputs),
-        )
-        for name, kernel, lowering in zip(names, scheduled.kernels, lowered, strict=True)
-    )
-    return Plan(
-        inputs=tuple(Spec(n.shape, n.dtype.name) for n in scheduled.inputs),
-        outputs=tuple(Spec(n.shape, n.dtype.name) for n in outputs),
-        donated=scheduled.donated,
-        table=tuple(table.entries),
-        arena_bytes=table.arena_bytes,
-        calls=tuple(calls),
-        kernels=infos,
-    )
-
-
-class _Table:
-    """The program's table of buffers, and the arena behind the values that die inside it."""
-
-    def __init__(self, scheduled: Schedule, lowered: Sequence[Lowering]) -> None:
-        self.entries = [Entry("status")]
-        self._slots: dict[object, int] = {}
-        for i, node in enumerate(scheduled.inputs):
-            self._add(node, Entry("input", i))
-        for i, node in enumerate(scheduled.results):
-            self._add(node, Entry("output", i))
-        names: list[object] = []
-        spans: list[Span] = []
-        last: dict[Node, int] = {}
-        for number, kernel in enumerate(scheduled.kernels):
-            for node in kernel.inputs:
-                last[node] = number
-        for number, (kernel, lowering) in enumerate(zip(scheduled.kernels, lowered, strict=True)):
-            for node in kernel.outputs:
-                if node not in self._slots:
-                    names.append(node)
-                    size = node.size * node.dtype.itemsize
-                    spans.append(Span(size, number, last.get(node, number)))
-            for i, size in enumerate(lowering.workspaces):
-                names.append((number, i))
-                spans.append(Span(size, number, number))
-        arena = lay_out(spans)
-        self.arena_bytes = arena.size
-        for name, offset in zip(names, arena.offsets, strict=True):
-            self._add(name, Entry("arena", offset))
-
-    def _add(self, name: object, entry: Entry) -> None:
-        self._slots[name] = len(self.entries)
-        self.entries.append(entry)
-
-    def slot(self, kernel: Kernel, number: int, buffer: int) -> int:
-        """The table slot of a stage's buffer."""
-        if buffer < 0:
-            return self._slots[number, -1 - buffer]
-        return self._slots[root((*kernel.inputs, *kernel.outputs)[buffer])]

@@ -42,13 +42,20 @@ class Frame:
         job[driver.JOB_PATCHES] = len(slots) // 2
         job[driver.JOB_SLOTS] = self._words(slots)[1]
         job[driver.JOB_ADDRESSES] = addresses
+        job[driver.JOB_ENTRIES] = len(plan.table)
+        self._entries = len(plan.table) if any(call.turn for call in plan.calls) else 0
+        self._rows = Buffer(0)
         self.job, self.job_address = self._words(job)
+        self.set_threads(1, 1)
 
     def set_threads(self, wanted: int, threads: int) -> None:
         """How many threads the caller wants for the next runs, and how many there will be."""
         self.wanted = wanted
         self.threads = threads
         self.job[driver.JOB_THREADS] = threads
+        if self._entries:  # loops move entries of the table: each thread has its own
+            self._rows = Buffer(8 * self._entries * threads)
+            self.job[driver.JOB_ROWS] = self._rows.address
 
     def set_steps(self, steps: int, deadline: int) -> None:
         """How many steps the next runs do, and the time (0: none) after which none begins."""
@@ -78,16 +85,16 @@ class Frame:
         _, base = self._words([_signed(a) for a in args])
         records = [0] * (driver.CALL_WORDS * len(plan.calls))
         records[driver.CALL_FUNCTION :: driver.CALL_WORDS] = [
-            functions[c.symbol] for c in plan.calls
+            0 if c.turn else functions[c.symbol] for c in plan.calls
         ]
         records[driver.CALL_ARGS :: driver.CALL_WORDS] = [base + start for start in starts]
         records[driver.CALL_FLAGS :: driver.CALL_WORDS] = flags
         return self._words(records)[1]
 
     def _table(self, plan: Plan, status: int) -> int:
-        places = {"status": status, "arena": self._arena.address, "input": 0, "output": 0}
+        places = {"status": status, "arena": self._arena.address}
         inside = ("status", "arena")
-        values = [places[e.place] + (e.value if e.place in inside else 0) for e in plan.table]
+        values = [places[e.place] + e.value if e.place in inside else 0 for e in plan.table]
         return self._words(values)[1]
 
 

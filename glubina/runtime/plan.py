@@ -10,9 +10,10 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from glubina.codegen import driver
 from glubina.codegen.target import SCALARS
 
-Place = Literal["status", "input", "output", "arena"]
+Place = Literal["status", "input", "output", "arena", "loop"]
 STATUS_SLOT = 0  # the table's first entry: where kernels report errors
 STATUS_WORDS = 4  # code (0 = fine), kernel, index, value
 
@@ -38,7 +39,8 @@ class Spec:
 class Entry:
     """Where a slot of the table points: the status block, an argument, or into the arena.
 
-    `value` is the number of the input or output, or the byte offset in the arena.
+    `value` is the number of the input or output, or the byte offset in the arena. A slot of a
+    "loop" is set and moved by the loop's turns; each thread has its own.
     """
 
     place: Place
@@ -50,6 +52,7 @@ class Call:
     """One native function to call: `args` are table slots, then the extents that it takes.
 
     `kernel` is the number of the kernel that it belongs to, `label` names it in reports.
+    A call without a symbol is a `turn` of a loop; see `glubina.codegen.driver` for its args.
     """
 
     symbol: str
@@ -57,15 +60,25 @@ class Call:
     label: str = ""
     kernel: int = -1
 
+    @property
+    def turn(self) -> bool:
+        """Whether this is no function, but the beginning of a loop or the end of its step."""
+        return not self.symbol
+
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """What one kernel does, for reports and for deciding how many threads it deserves."""
+    """What one kernel does, for reports and for deciding how many threads it deserves.
+
+    The numbers are those of one time; `times` is how often it runs in a step (in a loop: once per
+    step of that).
+    """
 
     label: str
     flops: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,7 @@ def _check_specs(plan: Plan) -> None:
 
 def _check_table(plan: Plan) -> None:
     limits = {"status": 1, "input": len(plan.inputs), "output": len(plan.outputs)}
+    limits["loop"] = 1
     limits["arena"] = plan.arena_bytes + 1  # an array without elements may lie at the very end
     for slot, entry in enumerate(plan.table):
         limit = limits.get(entry.place, 0)
@@ -144,9 +158,27 @@ def _check_donated(plan: Plan) -> None:
 
 def _check_calls(plan: Plan) -> None:
     for number, call in enumerate(plan.calls):
-        _require(bool(call.symbol), f"call {number} names no function")
+        if call.turn:
+            _check_turn(plan, number)
         known = -1 <= call.kernel < max(len(plan.kernels), 1)
         _require(known, f"call {number} is of kernel {call.kernel}, of {len(plan.kernels)}")
+
+
+def _check_turn(plan: Plan, number: int) -> None:
+    """The beginning or end of a loop's step: it moves entries that are there, and goes back."""
+    args, head = plan.calls[number].args, driver.TURN_FIRST
+    whole = len(args) >= head and len(args) == head + 3 * args[driver.TURN_MOVES]
+    _require(whole, f"call {number} names no function, and is no turn of a loop")
+    moved = [args[driver.TURN_COUNTER], *args[head::3]]
+    for slot in (*moved, *args[head + 1 :: 3]):
+        _require(0 <= slot < len(plan.table), f"call {number} moves slot {slot}")
+    for slot in moved:
+        _require(plan.table[slot].place == "loop", f"call {number} moves slot {slot} of no loop")
+    steps, target = args[driver.TURN_STEPS], args[driver.TURN_TARGET]
+    _require(
+        steps == 0 or (steps > 0 and 0 <= target <= number),
+        f"call {number} goes back to call {target}, {steps} times",
+    )
 
 
 # -- reading --------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Program:
 
     def __init__(self, plan: Plan, object_code: bytes) -> None:
         self.plan = plan.validate()
-        self._library = load(object_code, [call.symbol for call in plan.calls])
+        self._library = load(object_code, [c.symbol for c in plan.calls if not c.turn])
         self._flags = call_flags(plan)
         self._shared = deserves_threads(plan)
         self._call = native_driver().run if plan.calls else _do_nothing

@@ -1,6 +1,6 @@
 """Fusion: which nodes run together in one kernel, and which values go to memory.
 
-Heavy nodes (contractions, reductions, windows, scatters) are the anchors of kernels. A light node
+Heavy nodes (contractions, reductions, windows, scatters, loops) are the anchors of kernels. A light node
 (element-wise, movement) is worked out where it is needed, again in each kernel that reads it,
 unless it *must lie in memory*: the outputs, the operands of contractions, and what would cost too
 much to work out twice. A light node that must lie in memory is absorbed by the heavy node that it
@@ -26,7 +26,8 @@ CONTRACTIONS = ("matmul", "conv", "conv_filter")
 REDUCTIONS = ("sum", "max", "prod", "argmax")
 WINDOWS = ("pool_max", "pool_index", "pool_gather", "pool_sum")
 SCATTERS = ("pool_scatter", "scatter_add")
-HEAVY = frozenset((*CONTRACTIONS, *REDUCTIONS, *WINDOWS, *SCATTERS))
+LOOPS = ("scan",)
+HEAVY = frozenset((*CONTRACTIONS, *REDUCTIONS, *WINDOWS, *SCATTERS, *LOOPS))
 
 MOST_OUTPUTS = 12
 """The most arrays that one element-wise kernel writes."""
@@ -68,7 +69,7 @@ def memory_operands(node: Node) -> list[Node]:
     name = node.op.name
     if name == "matmul":
         return [matmul_operand(source) for source in node.sources]
-    if name in ("conv", "conv_filter"):
+    if name in ("conv", "conv_filter", *LOOPS):
         return list(node.sources)
     if name == "random_bits":
         return [node.sources[0]]
@@ -138,7 +139,7 @@ class Fusion:
 
     def share_input(self, node: Node, unit: int) -> bool:
         """Whether a heavy node reads what an anchor of the unit reads."""
-        if node.op.name in WINDOWS:
+        if node.op.name in (*WINDOWS, *LOOPS):
             return True
         return any(self._share_data(node, anchor) for anchor in self.anchors[unit])
 
@@ -163,6 +164,8 @@ class Fusion:
 
     def followers(self, unit: int) -> list[Node]:
         """Light nodes that could run at the end of the unit, sources first."""
+        if self.anchors[unit][0].op.name in LOOPS:
+            return []
         number, before = self.units.number, self.units.before
         size = self.anchors[unit][0].size
         closure = self.units.members[unit]
@@ -351,6 +354,8 @@ def _sharing_key(node: Node) -> tuple[object, ...] | None:
         return ("reduce", node.sources[0].shape, node.attributes.axes)
     if name in ("pool_max", "pool_index"):
         return ("window", node.sources[0], node.attributes)
+    if name in LOOPS:
+        return ("loop", node.sources, node.attributes.loop)
     return None
 
 

@@ -107,6 +107,8 @@ def _label(kernel: Kernel) -> str:
         if node not in kernel.anchors:
             stack.extend(node.sources)
     heads = [anchor.op.name for anchor in kernel.anchors]
+    if kernel.kind == "scan":
+        heads = ["scan"]
     tail = [name for name in reversed(names) if name != "detach"]
     shown = "+".join([*heads, *tail[:6]]) or "copy"
     more = f"+{len(tail) - 6}" if len(tail) > 6 else ""

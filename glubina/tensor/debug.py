@@ -174,7 +174,7 @@ def plan_text(plan: Plan) -> str:
     ]
     for call in plan.calls:
         label = plan.kernels[call.kernel].label if call.kernel >= 0 else call.label
-        lines.append(f"  {call.symbol}  {label}")
+        lines.append(f"  {call.symbol or 'turn'}  {label}")
     return "\n".join(lines)
 
 
@@ -193,9 +193,10 @@ def times_text(plan: Plan, steps: int, times: Sequence[int]) -> str:
         zip(spent, plan.kernels, strict=True), key=lambda pair: -pair[0]
     ):
         each = max(nanoseconds / steps, 1e-9)
+        each /= kernel.times
         moved = (kernel.bytes_read + kernel.bytes_written) / each
         lines.append(
-            f"  {each / 1000:9.1f} {nanoseconds / total:6.1%} {kernel.flops / each:8.1f} "
+            f"  {nanoseconds / steps / 1000:9.1f} {nanoseconds / total:6.1%} {kernel.flops / each:8.1f} "
             f"{moved:6.1f}  {kernel.label}"
         )
     return "\n".join(lines)

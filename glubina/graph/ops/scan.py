@@ -271,3 +271,8 @@ def replaced(roots: Sequence[Node], table: Mapping[Node, Node]) -> list[Node]:
             stack.append((node, True))
             stack.extend((s, False) for s in reversed(node.sources))
     return [done[root] for root in roots]
+
+
+def parameters_of(roots: Sequence[Node]) -> list[Node]:
+    """The parameters that a body reads."""
+    return [node for node in topological(roots) if node.op is PARAMETER]
