@@ -77,9 +77,7 @@ def _family(node: Node) -> tuple[object, ...]:
 class _Lift:
     """One loop: what of its body moves before it, what after it, and the loop that is left."""
 
-    def __init__(
-        self, loop: Loop, sources: Sequence[Node], wanted: Sequence[int | Node]
-    ) -> None:
+    def __init__(self, loop: Loop, sources: Sequence[Node], wanted: Sequence[int | Node]) -> None:
         self.loop, self.wanted = loop, wanted
         self.sources = list(sources)
         roots = [*loop.nexts, *(w for w in wanted if isinstance(w, Node))]
@@ -149,7 +147,11 @@ class _Lift:
 
     def _moves_before(self, node: Node) -> bool:
         """Whether a node should be worked out before the loop: something of weight, stateless."""
-        if node in self.stateful or node.op is PARAMETER or node.op.family in ("movement", "source"):
+        if (
+            node in self.stateful
+            or node.op is PARAMETER
+            or node.op.family in ("movement", "source")
+        ):
             return False
         if node not in self.changing and node not in self.fixed:
             return False
@@ -263,9 +265,7 @@ class _Lift:
             for i in self.alive
         ]  # fmt: skip
         entries = [*fixed, *states, *moving]
-        table = {
-            node: parameter(i, node.shape, node.dtype) for i, (node, _) in enumerate(entries)
-        }
+        table = {node: parameter(i, node.shape, node.dtype) for i, (node, _) in enumerate(entries)}
         roots = replaced([*nexts, *stays], table)
         count = len(nexts)
         loop = Loop(tuple(roots[:count]), len(fixed), self.loop.steps, self.loop.reverse)

@@ -96,7 +96,9 @@ class _Reverse:
         """The reverse's body on its own parameters, its sources, and how many are invariant."""
         forward = set(topological([*self.loop.nexts, *self.stacked]))
         kept = self._kept(roots, forward)
-        fixed = [n for n in kept if n.op is PARAMETER and n.attributes.number < self.loop.invariants]
+        fixed = [
+            n for n in kept if n.op is PARAMETER and n.attributes.number < self.loop.invariants
+        ]
         moving = [n for n in kept if n not in fixed]
         places = list(given)
         count = len(self.floating)
@@ -104,15 +106,14 @@ class _Reverse:
         sources = [self.sources[n.attributes.number] for n in fixed]
         sources += [given[n] for n in places]
         sources += [self._sequence(n) for n in moving]
-        table = {
-            leaf: parameter(i, leaf.shape, leaf.dtype) for i, leaf in enumerate(leaves)
-        }
+        table = {leaf: parameter(i, leaf.shape, leaf.dtype) for i, leaf in enumerate(leaves)}
         return replaced(roots, table), sources, len(fixed)
 
     def _sequence(self, node: Node) -> Node:
         """The values of a forward node at all steps."""
         if node.op is PARAMETER and node.attributes.number >= self.loop.sequences:
-            return self.sources[node.attributes.number]
+            source: Node = self.sources[node.attributes.number]
+            return source
         return result(self.loop, self.sources, node)
 
     def _kept(self, roots: Sequence[Node], forward: set[Node]) -> list[Node]:

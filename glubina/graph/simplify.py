@@ -212,9 +212,10 @@ def _sum_of_products(a: Node, b: Node) -> Node:
 
 def _scan(node: Node) -> Node:
     which, loop = node.attributes.result, node.attributes.loop
-    if not loop.steps and not isinstance(which, Node):
-        return node.sources[loop.invariants + int(which)]
-    return node
+    if loop.steps or isinstance(which, Node):
+        return node
+    initial: Node = node.sources[loop.invariants + which]
+    return initial
 
 
 def _slice(node: Node) -> Node:

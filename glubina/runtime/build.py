@@ -18,8 +18,8 @@ from glubina.graph.node import Node, topological
 from glubina.graph.simplify import simplify
 from glubina.graph.verify import verify
 from glubina.runtime import cache, compiler, observers
-from glubina.runtime.observers import CompileEvent
 from glubina.runtime.layout import lay_plan, lower_all
+from glubina.runtime.observers import CompileEvent
 from glubina.runtime.plan import Plan
 from glubina.runtime.program import Program
 from glubina.schedule.plan import schedule
@@ -75,8 +75,8 @@ def translate(
     """The plan, and the LLVM text of each kernel that it needs, by the kernel's key."""
     from glubina.codegen.lowering import lower  # not needed, and not loaded, on a warm start
 
-    simple = simplify(_checked(expand(_checked(outputs))))
-    simple = _checked(simplify(lifted(simple, simplify)))
+    plain = simplify(_checked(expand(_checked(outputs))))
+    simple = _checked(simplify(lifted(plain, simplify)))
     scheduled = schedule(simple, inputs, donated)
     _checked([output for kernel in scheduled.kernels for output in kernel.outputs])
     observers.scheduled(simple, scheduled)

@@ -163,9 +163,7 @@ class _LoopMemory:
             if i not in self.direct
             for side in ("next", "spare")
         ]
-        self.memory = _Memory(
-            lowered.block, {*inner.inputs, *results}, pairs, self.early
-        )
+        self.memory = _Memory(lowered.block, {*inner.inputs, *results}, pairs, self.early)
 
 
 def _early(lowered: LoweredLoop, number: int) -> frozenset[int]:
@@ -180,9 +178,7 @@ def _early(lowered: LoweredLoop, number: int) -> frozenset[int]:
     for i, stage in enumerate(lowering.stages):
         if stage.reads is None:
             break
-        steady = all(
-            b in ready if b < 0 else root(memory[b]) in fixed for b in stage.reads
-        )
+        steady = all(b in ready if b < 0 else root(memory[b]) in fixed for b in stage.reads)
         if steady:
             found.add(i)
             ready |= {b for b in stage.buffers if b < 0}
@@ -258,9 +254,7 @@ class _Layout:
             places = [
                 slots[number, -1 - b] if b < 0 else slots[root(memory[b])] for b in stage.buffers
             ]
-            self.calls.append(
-                Call(stage.symbol, (*places, *stage.arguments), lowering.key, info)
-            )
+            self.calls.append(Call(stage.symbol, (*places, *stage.arguments), lowering.key, info))
 
     def _loop(
         self, lowered: LoweredLoop, loop: _LoopMemory, outer: dict[object, int], base: int,

@@ -37,8 +37,7 @@ def call_flags(plan: Plan) -> list[int]:
 def deserves_threads(plan: Plan) -> bool:
     """Whether the program as a whole is large enough for more than one thread."""
     times = [
-        0.0 if call.turn else time
-        for time, call in zip(_estimates(plan), plan.calls, strict=True)
+        0.0 if call.turn else time for time, call in zip(_estimates(plan), plan.calls, strict=True)
     ]
     often = [plan.kernels[c.kernel].times if 0 <= c.kernel < len(plan.kernels) else 1
              for c in plan.calls]  # fmt: skip

@@ -193,12 +193,10 @@ def times_text(plan: Plan, steps: int, times: Sequence[int]) -> str:
         zip(spent, plan.kernels, strict=True), key=lambda pair: -pair[0]
     ):
         each = max(nanoseconds / steps, 1e-9)
+        spent_each = f"{each / 1000:9.1f} {nanoseconds / total:6.1%}"
         each /= kernel.times
         moved = (kernel.bytes_read + kernel.bytes_written) / each
-        lines.append(
-            f"  {nanoseconds / steps / 1000:9.1f} {nanoseconds / total:6.1%} {kernel.flops / each:8.1f} "
-            f"{moved:6.1f}  {kernel.label}"
-        )
+        lines.append(f"  {spent_each} {kernel.flops / each:8.1f} {moved:6.1f}  {kernel.label}")
     return "\n".join(lines)
 
 
