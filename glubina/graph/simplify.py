@@ -48,7 +48,7 @@ def _of_nothing(node: Node) -> Node:
     if node.op.name == "concat":
         parts = [s for s in node.sources if s.size]
         return ops.concat(parts, node.attributes.axis)
-    return node
+    return _scan(node) if node.op.name == "scan" else node
 
 
 _ZERO_OF_NOTHING = (

@@ -1,7 +1,7 @@
 """Fusion: which nodes run together in one kernel, and which values go to memory.
 
-Heavy nodes (contractions, reductions, windows, scatters, loops) are the anchors of kernels. A
-light node (element-wise, movement) is worked out where it is needed, again in each kernel that reads it,
+Heavy nodes (contractions, reductions, windows, scatters, loops) are the anchors of kernels. A light
+node (element-wise, movement) is worked out where it is needed, again in each kernel that reads it,
 unless it *must lie in memory*: the outputs, the operands of contractions, and what would cost too
 much to work out twice. A light node that must lie in memory is absorbed by the heavy node that it
 follows element for element (a bias, an activation, an optimizer's update), so that a kernel's
