@@ -107,6 +107,7 @@ _RULES: dict[str, Rule] = {
     "sum": _reduction,
     "max": _reduction,
     "prod": _reduction,
+    "squared_deviations": _reduction,
     "matmul": _matmul,
     "take": _take,
 }
