@@ -316,6 +316,12 @@ class Function:
         else:
             self.masked_store(value, pointer, mask)
 
+    def prefetch(self, pointer: Value, level: int = 2, write: bool = False) -> None:
+        """Ask for the cache line of an address, to be in the cache of a level (1 to 3) soon."""
+        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        text = f"{pointer}, i32 {int(write)}, i32 {4 - level}, i32 1"
+        self.line(f"call void @llvm.prefetch.p0({text})")
+
     def gather(self, pointers: Value, type_: str, mask: Value) -> Value:
         """Load each lane from an address of its own, where the mask holds; else zero."""
         name = f"llvm.masked.gather.{_mangle(type_)}.{_mangle(pointers.type)}"

@@ -6,6 +6,7 @@ from glubina.codegen.canonical import Structure
 from glubina.codegen.emitter import Function, Value
 from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
+from glubina.codegen.target import llvm_type
 from glubina.schedule.affine import UNBOUNDED, ZERO, Affine, Space
 from glubina.schedule.views import reshaped, steady_inputs
 
@@ -27,6 +28,11 @@ class Epilogue:
         count = len(kernel.inputs)
         pointers = {node: frame.buffer(i) for i, node in enumerate(kernel.inputs)}
         self.targets = [frame.buffer(count + i) for i in range(len(kernel.outputs))]
+        whole = [n for n in kernel.inputs if n.size == kernel.outputs[0].size]
+        # most often the outputs replace the inputs, in the same memory
+        self.companions = [(n, pointers[n]) for n in whole] or list(
+            zip(kernel.outputs, self.targets, strict=True)
+        )
         constants = frame.constants(form.numbers, first)
         self.space = Space()
         self.evaluator = Evaluator(
@@ -39,6 +45,18 @@ class Epilogue:
         for node in self.kernel.inputs:
             if node.size == 1 and node in e.steady:
                 e.evaluate(node, (ZERO,) * len(node.shape))
+
+    def fetch(self, f: Function, index: tuple[Value, ...]) -> None:
+        """Ask for the memory that `store` will need at the same index, so that it is near then.
+
+        What is read or written element for element is meant; anything else is left to itself.
+        """
+        e = self.evaluator
+        used = min(e.lanes, self.shape[-1])
+        with e.index.scope():
+            start = e.index.scalar(self._position(index, used))
+            for node, pointer in self.companions:
+                f.prefetch(f.element(pointer, start, llvm_type(node.dtype)))
 
     def store(
         self, f: Function, index: tuple[Value, ...], values: Value, mask: Value | None

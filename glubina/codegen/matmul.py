@@ -134,6 +134,8 @@ def _blocks(p: _Product, epilogue: Finish) -> Function:
         depth = f.minimum(p.per, f.sub(p.k, first))
         lefts, left_step = _lefts(p, batch, i, row, first)
         rights, right_step, masks = _rights(p, batch, j, column, first)
+        if finish and plan.ahead:
+            _fetch_rows(p, finish, batch, row, column)
         sums = [f.const(0, p.type)] * size
         if plan.b == "strided":
             sums = _gathered_block(p, depth, sums, lefts, rights, left_step, right_step, masks)
@@ -150,15 +152,19 @@ def _blocks(p: _Product, epilogue: Finish) -> Function:
 def _place(p: _Product, block: Value) -> tuple[Value, Value, Value]:
     """The batch, the panel of rows and the panel of columns of a block.
 
-    A few panels of columns run together: all of them with one panel of rows, then with the next.
+    Threads take stretches of this order: strips of columns, or of rows. A few panels of the strip
+    run together: all of them with one panel of the other factor, then with the next.
     """
     f = p.f
+    along, around = (p.down, p.across) if p.plan.by_rows else (p.across, p.down)
     each = f.mul(p.down, p.across)
     batch, block = f.binary("udiv", block, each), f.binary("urem", block, each)
-    group = f.mul(p.down, p.together)
+    group = f.mul(around, p.together)
     first = f.mul(f.binary("udiv", block, group), p.together)
-    block, width = f.binary("urem", block, group), f.minimum(p.together, f.sub(p.across, first))
-    return batch, f.binary("udiv", block, width), f.add(first, f.binary("urem", block, width))
+    block, width = f.binary("urem", block, group), f.minimum(p.together, f.sub(along, first))
+    other = f.binary("udiv", block, width)
+    place = f.add(first, f.binary("urem", block, width))
+    return (batch, place, other) if p.plan.by_rows else (batch, other, place)
 
 
 def _lefts(
@@ -236,6 +242,17 @@ def _finish_rows(
             values = f.load(p.at(base, f.i64(v * plan.lanes)), p.type)
             index = batch, f.add(row, r.index), f.add(column, f.i64(v * plan.lanes))
             finish.store(f, index, values, p.mask(column, v))
+
+
+def _fetch_rows(
+    p: _Product, finish: Epilogue, batch: Value, row: Value, column: Value
+) -> None:  # fmt: skip
+    """Ask for the memory of a block's epilogue, which comes while its sums are worked out."""
+    f, plan = p.f, p.plan
+    rows = f.minimum(f.i64(plan.rows), f.sub(p.m, row))
+    with f.loop(f.i64(0), rows, f.i64(1)) as r:
+        for v in range(plan.vectors):
+            finish.fetch(f, (batch, f.add(row, r.index), f.add(column, f.i64(v * plan.lanes))))
 
 
 def _combine(p: _Product, epilogue: Finish) -> Function:

@@ -19,6 +19,12 @@ power of two apart would not fit into the first-level cache together."""
 CACHE = 1 << 19
 """What of the factors is to stay in the second-level cache, in bytes."""
 
+NEAR = 1 << 18
+"""The size of a result from which the memory of its epilogue is asked for ahead, in bytes."""
+
+ROWS_TOGETHER = 8
+"""The panels of rows that meet a panel of columns in a row, where threads share the rows."""
+
 DEEP = 2048
 """The k from which a product of few blocks is summed in parts, to occupy more threads."""
 
@@ -64,6 +70,8 @@ class MatmulPlan:
     a_panels, b_panels: how it is packed.
     parts: whether k is split into parts.
     whole: whether n is made of whole blocks, so that nothing is masked.
+    by_rows: whether the threads share the rows of C rather than its columns.
+    ahead: whether memory that the epilogue needs is asked for before a block's sums are made.
     """
 
     dtype: str
@@ -77,6 +85,8 @@ class MatmulPlan:
     b_panels: Panels
     parts: bool
     whole: bool
+    by_rows: bool
+    ahead: bool
 
     @property
     def columns(self) -> int:
@@ -113,7 +123,22 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
         Panels(columns, columns, deep_b and not dense_b),
         way == "blocks" and blocks <= 8 and k >= DEEP,
         n % (lanes if way == "dots" else columns) == 0,
+        _by_rows(shape), _result_bytes(shape, dtype) >= NEAR,
     )  # fmt: skip
+
+
+def _by_rows(shape: MatmulShape) -> bool:
+    """Whether threads share the rows of C.
+
+    A product whose A lies transposed is most often the gradient of a weight, and its rows are what
+    the product that reads the weight shares out as columns: so a part of the weight stays with one
+    thread, in its caches, from one step to the next.
+    """
+    return shape.a.strides[1] == 1 and shape.a.strides[2] != 1 and shape.m > 1
+
+
+def _result_bytes(shape: MatmulShape, dtype: np.dtype) -> int:
+    return shape.batch * shape.m * shape.n * dtype.itemsize
 
 
 def _block(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
@@ -144,8 +169,11 @@ def parts(plan: MatmulPlan, shape: MatmulShape) -> int:
 
 
 def together(plan: MatmulPlan, shape: MatmulShape) -> int:
-    """How many panels of columns a panel of rows meets in a row, while they stay in the cache."""
+    """How many panels of the shared axis run together, while they stay in the cache."""
     size = np.dtype(plan.dtype).itemsize
+    if plan.by_rows:
+        room = CACHE // (shape.k * plan.rows * size + 1)
+        return max(1, min(room, ROWS_TOGETHER))
     if plan.parts or shape.m * shape.k * size <= CACHE:
         return 1
     return max(1, min(CACHE // (shape.k * plan.columns * size), -(-shape.n // plan.columns)))
