@@ -2,7 +2,7 @@
 #
 #   make demo    train the default job on real data and show the result
 #   make test    lint, types and tests
-#   make bench   measure against PyTorch
+#   make bench   measure against other frameworks
 
 PYTHON ?= python3
 VENV   := .venv
@@ -48,7 +48,7 @@ test: $(TEST)  ## lint, types and tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: $(PLOTS)  ## measure against PyTorch (skips its columns where torch is not installed)
+bench: $(PLOTS)  ## measure against PyTorch, JAX, tf-keras (those that are installed)
 	$(BIN)/python -m benchmarks
 
 startup: $(PLOTS)  ## measure the import and the first steps in fresh processes

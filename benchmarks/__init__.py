@@ -1,1 +1,1 @@
-"""Measurements of Glubina against PyTorch on the same machine: `python -m benchmarks`."""
+"""Measurements of Glubina against its peers on the same machine: `python -m benchmarks`."""

@@ -25,8 +25,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import FLOPS, Sgemm
 from benchmarks.report import machine
-from benchmarks.sgemm import FLOPS, Sgemm
 from glubina.codegen.lowering import lower
 from glubina.codegen.target import host
 from glubina.graph.node import Node

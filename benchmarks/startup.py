@@ -1,126 +1,161 @@
 """`python -m benchmarks.startup`: what a person waits for until the first numbers appear.
 
-Fresh processes import the framework, sum a small tensor, and take the first steps of the Keras
-CNN: "cold" with an empty cache of compiled programs, "warm" with the one that the cold run left.
+Fresh processes import the framework and sum a small tensor; others build a network and take its
+first step: "cold" with an empty folder for compiled code, "warm" with what the cold one left.
+Installed sizes count a framework's files and those of all that it needs.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from . import report
-from .workloads import CNN
+from . import contestants, page, report
+from .__main__ import entries, leave_out_missing
+from .contestants import ROOT, Contestant, Interpreters, environment
+from .turns import Plan, Worker
+from .workloads import WORKLOADS
 
-STAGES = ("process", "import", "small sum", "build", "first step", "second step")
-
-
-def child(system: str, what: str) -> dict[str, float]:
-    """Run in the fresh process: the seconds of each stage."""
-    seconds: dict[str, float] = {}
-    last = time.perf_counter()
-
-    def lap(name: str) -> None:
-        nonlocal last
-        now = time.perf_counter()
-        seconds[name] = now - last
-        last = now
-
-    if system == "torch":
-        import torch as framework
-    else:
-        import glubina as framework
-    lap("import")
-    if what == "sum":
-        assert framework.tensor([1.0, 2.0, 3.0]).sum().item() == 6.0
-        lap("small sum")
-        return seconds
-    from .worker import build
-
-    steps = build(system, CNN.name, "eager channels-last" if system == "torch" else "loop", 2)
-    lap("build")
-    for name in ("first step", "second step"):
-        steps.run(1)
-        steps.loss()
-        lap(name)
-    return seconds
+IMPORTS = {
+    "glubina": "import glubina as gl",
+    "torch": "import torch",
+    "jax": "import jax, jax.numpy as jnp",
+    "tf-keras": "import tensorflow as tf, tf_keras",
+    "tinygrad": "from tinygrad import Tensor",
+}
+SUMS = {
+    "glubina": "assert gl.tensor([1.0, 2.0, 3.0]).sum().item() == 6",
+    "torch": "assert torch.tensor([1.0, 2.0, 3.0]).sum().item() == 6",
+    "jax": "assert jnp.asarray([1.0, 2.0, 3.0]).sum().item() == 6",
+    "tf-keras": "assert tf.reduce_sum(tf.constant([1.0, 2.0, 3.0])).numpy() == 6",
+    "tinygrad": "assert Tensor([1.0, 2.0, 3.0]).sum().item() == 6",
+}
 
 
-def spawn(system: str, what: str, cache: str) -> dict[str, float]:
-    """Start a fresh process, wait for it, and return the seconds of its stages."""
+def script(plan: Plan, system: str, text: str, cache: str) -> float:
+    """The seconds of a whole process of a system's Python that runs a text."""
+    variables = environment(Contestant(system, "", ""), plan.threads, cache)
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.startup", "--child", system, what],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).resolve().parent.parent,
-        env=os.environ | {"GLUBINA_CACHE": cache},
-    )
+        [plan.interpreters.of(system), "-c", text],
+        capture_output=True, text=True, cwd=ROOT, env=variables | {"DEV": "CPU"},
+    )  # fmt: skip
     if done.returncode:
-        sys.exit(f"{system} {what} failed:\n{done.stderr.strip()}")
-    seconds: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return seconds | {"process": time.perf_counter() - start}
+        sys.exit(f"{system} failed:\n{done.stderr.strip()}")
+    return time.perf_counter() - start
 
 
-def medians(runs: list[dict[str, float]]) -> dict[str, float]:
-    """Of each stage the median over the processes."""
-    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+def median(repeats: int, run: Callable[[], float]) -> float:
+    """Of several runs, after one that reads the files from the disk."""
+    run()
+    return statistics.median(run() for _ in range(repeats))
 
 
-def measure(system: str, repeats: int) -> dict[str, dict[str, float]]:
-    """All of one system: what ran -> stage -> seconds."""
-    found: dict[str, dict[str, float]] = {}
+def scripts(plan: Plan, system: str, repeats: int) -> list[float]:
+    """Seconds of the import beyond Python's start, and of a small sum after it."""
     with tempfile.TemporaryDirectory(prefix="glubina-startup-") as cache:
-        spawn(system, "sum", cache)  # the files are read from the disk once, and compiled once
-        found["small sum"] = medians([spawn(system, "sum", cache) for _ in range(repeats)])
-    if system == "torch":
-        found["CNN"] = medians([spawn(system, "cnn", "") for _ in range(repeats)])
-        return found
-    cold, warm = [], []
+        empty = median(repeats, lambda: script(plan, system, "pass", cache))
+        text = IMPORTS[system]
+        imported = median(repeats, lambda: script(plan, system, text, cache))
+        text += f"\n{SUMS[system]}"
+        summed = median(repeats, lambda: script(plan, system, text, cache))
+    return [imported - empty, summed - imported]
+
+
+def first_steps(plan: Plan, contestant: Contestant, repeats: int) -> dict[str, dict[str, float]]:
+    """Of a worker's stages ("import", "build", "seconds") the medians, cold and warm."""
+    runs: dict[str, list[dict[str, float]]] = {"cold": [], "warm": []}
     for _ in range(repeats):
-        with tempfile.TemporaryDirectory(prefix="glubina-startup-") as cache:
-            cold.append(spawn(system, "cnn", cache))
-            warm.append(spawn(system, "cnn", cache))
-    return found | {"CNN, cold cache": medians(cold), "CNN, warm cache": medians(warm)}
+        with tempfile.TemporaryDirectory(
+            prefix="glubina-startup-", ignore_cleanup_errors=True
+        ) as cache:
+            for name in runs:
+                worker = Worker(contestant, plan, cache)
+                try:
+                    runs[name].append(worker.receive())
+                finally:
+                    worker.close()
+    stages = ("import", "build", "seconds")
+    return {
+        name: {stage: statistics.median(run[stage] for run in found) for stage in stages}
+        for name, found in runs.items()
+    }
+
+
+def options() -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD")
+    parser.add_argument("--repeats", type=int, default=3, help="fresh processes of each kind")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peers", default="torch,jax,tf-keras", help="as in python -m benchmarks")
+    parser.add_argument("--modes", default="loop", help="Glubina's modes, separated by commas")
+    parser.add_argument("--python", action="append", default=[], metavar="SYSTEM=PATH")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write the tables into this page"
+    )
+    chosen = parser.parse_args()
+    chosen.workloads = chosen.workloads or ["keras_cnn", "resnet20"]
+    for name in chosen.workloads:
+        if name not in WORKLOADS:
+            parser.error(f"no workload {name!r}; there are {', '.join(WORKLOADS)}")
+    chosen.interpreters = Interpreters.given(chosen.python)
+    chosen.entries = entries(chosen.peers, chosen.modes)
+    return chosen
+
+
+def imports(plan: Plan, systems: list[str], repeats: int) -> str:
+    """A row for every system: import, small sum, installed size."""
+    sizes = contestants.about(systems, plan.interpreters)
+    rows = []
+    for system in systems:
+        seconds = scripts(plan, system, repeats)
+        version, size = sizes[system]
+        texts = [f"{s:.3f}" for s in seconds]
+        rows.append([f"{system} {version}", *texts, f"{size / 1e6:.0f}"])
+    header = ["", "import s", "then a small sum s", "installed MB, with all it needs"]
+    return page.grid(header, rows)
+
+
+def starts(plan: Plan, chosen: argparse.Namespace) -> str:
+    """A row for every system and mode: building and first step, cold and warm, of each network."""
+    rows = []
+    for system, mode in chosen.entries:
+        row = [f"{system} {mode}"]
+        for workload in chosen.workloads:
+            found = first_steps(plan, Contestant(system, workload, mode), chosen.repeats)
+            for name in ("cold", "warm"):
+                row += [f"{found[name]['build']:.2f} + {found[name]['seconds']:.2f}"]
+        rows.append(row)
+    header = ["building + first step, s"]
+    header += [f"{workload}, {name}" for workload in chosen.workloads for name in ("cold", "warm")]
+    return page.grid(header, rows)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5, help="fresh processes of each kind")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.child:
-        print(json.dumps(child(*chosen.child)))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    console.print(report.machine(2), highlight=False)
+    chosen = options()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    leave_out_missing(console, chosen)
+    console.print(report.machine(chosen.threads), highlight=False)
     if warning := report.busy():
-        console.print(f"[yellow]! {warning}", highlight=False)
-    drawn = Table(title="Seconds in fresh processes, medians", box=box.SIMPLE_HEAD)
-    drawn.add_column("")
-    for stage in STAGES:
-        drawn.add_column(stage, justify="right")
-    systems = ["glubina"]
-    if importlib.util.find_spec("torch") is not None:
-        systems.append("torch")
-    for system in systems:
-        for what, seconds in measure(system, chosen.repeats).items():
-            cells = [f"{seconds[stage]:.3f}" if stage in seconds else "" for stage in STAGES]
-            drawn.add_row(f"{system}: {what}", *cells)
-    console.print(drawn)
+        console.print(f"[yellow]! [/]{warning}", highlight=False)
+    plan = Plan(chosen.threads, 1, 0.1, chosen.interpreters)
+    systems = list(dict.fromkeys(system for system, _ in chosen.entries))
+    text = f"{imports(plan, systems, chosen.repeats)}\n\n{starts(plan, chosen)}"
+    print(text)
+    if chosen.write:
+        page.write(chosen.write, "startup", text)
 
 
 if __name__ == "__main__":

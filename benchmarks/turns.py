@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import json
-import os
+import selectors
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .contestants import ROOT, Contestant, Interpreters, environment
+
 REST = 0.05  # seconds between two turns, in which a thread pool that spins falls asleep
+PATIENCE = 120.0  # seconds for an answer
 
 
 class WorkerError(RuntimeError):
     """A worker could not measure; the text says why."""
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """What one worker runs: a system ("glubina", "torch", "sgemm") on a workload in a mode."""
-
-    system: str
-    workload: str
-    mode: str
-
-    def __str__(self) -> str:
-        return f"{self.system} {self.mode}".strip()
-
-
 @dataclass
 class Result:
-    """What was measured: seconds per step in each turn, the first step's seconds, the losses."""
+    """What was measured of one contestant.
+
+    turns: seconds per step in each turn. first: seconds of importing, building, the first step.
+    warm: seconds of the first step of a second process, which finds the first one's compiled code.
+    memory: the most bytes that the process ever held.
+    """
 
     contestant: Contestant
-    first_step: float = 0.0
+    first: dict[str, float] = field(default_factory=dict)
+    warm: dict[str, float] = field(default_factory=dict)
     first_loss: float = 0.0
     last_loss: float = 0.0
     turns: list[float] = field(default_factory=list)
+    memory: int = 0
     error: str = ""
 
     @property
@@ -57,33 +54,51 @@ class Result:
         return (high - low) / self.seconds
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How to measure: threads, rounds, seconds of a turn, each system's Python, warm starts too."""
+
+    threads: int
+    rounds: int
+    seconds: float
+    interpreters: Interpreters = field(default_factory=Interpreters)
+    warm: bool = False
+    patience: float = PATIENCE
+
+
 class Worker:
     """A process that measures one contestant when asked and is idle otherwise."""
 
-    def __init__(self, contestant: Contestant, threads: int) -> None:
-        counts = {name: str(threads) for name in _THREAD_VARIABLES}
+    def __init__(self, contestant: Contestant, plan: Plan, cache: str) -> None:
+        self.patience = plan.patience
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 — lives as long as the worker
+        python = plan.interpreters.of(contestant.system)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"]
-            + [contestant.system, contestant.workload, contestant.mode, str(threads)],
+            [python, "-m", "benchmarks.worker"]
+            + [contestant.system, contestant.workload, contestant.mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            cwd=Path(__file__).resolve().parent.parent,
-            env=os.environ | counts,
+            cwd=ROOT,
+            env=environment(contestant, plan.threads, cache),
         )
-        self.first = self.receive()
         self.steps = 1
 
     def receive(self) -> dict[str, Any]:
         """The worker's next answer; raises WorkerError with its reason if there is none."""
         assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            if not selector.select(self.patience):
+                self.process.kill()
+                raise WorkerError(f"no answer within {self.patience:.0f} s")
         line = self.process.stdout.readline()
         if not line:
+            status = self.process.wait()
             self.errors.seek(0)
             last = (self.errors.read().strip().splitlines() or ["no message"])[-1]
-            raise WorkerError(f"the worker ended with status {self.process.wait()}: {last}")
+            raise WorkerError(f"the worker ended with status {status}: {last[:200]}")
         message: dict[str, Any] = json.loads(line)
         if "error" in message:
             raise WorkerError(message["error"])
@@ -105,7 +120,16 @@ class Worker:
         for _ in range(2):
             count = max(2, round(seconds * per_step["steps"] / per_step["seconds"]))
             per_step = self.turn(count)
-        self.steps = max(2, round(seconds * per_step["steps"] / per_step["seconds"]))
+        self.steps = max(1, round(seconds * per_step["steps"] / per_step["seconds"]))
+
+    def memory(self) -> int:
+        """The most bytes of memory that the process ever held, as the system counts them."""
+        try:
+            text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        except OSError:
+            return 0
+        lines = [line.split()[1] for line in text.splitlines() if line.startswith("VmHWM")]
+        return 1024 * int(lines[0]) if lines else 0
 
     def close(self) -> None:
         """End the process."""
@@ -115,39 +139,60 @@ class Worker:
                 self.process.wait(timeout=5)
             except subprocess.TimeoutExpired:
                 self.process.kill()
+                self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self.errors.close()
 
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def measure(
-    contestants: list[Contestant], threads: int, rounds: int, seconds: float
-) -> list[Result]:
+def measure(contestants: list[Contestant], plan: Plan) -> list[Result]:
     """Measure all contestants, in turns of so many seconds, over so many rounds.
 
     Every other round goes backwards, so that none always follows the same one.
     """
     results = [Result(contestant) for contestant in contestants]
     workers: list[tuple[Result, Worker]] = []
-    try:
-        for result in results:
-            try:
-                worker = Worker(result.contestant, threads)
+    with tempfile.TemporaryDirectory(prefix="glubina-bench-", ignore_cleanup_errors=True) as caches:
+        try:
+            for number, result in enumerate(results):
+                worker = _started(result, plan, f"{caches}/{number}")
                 workers.append((result, worker))
-                result.first_step = worker.first["seconds"]
-                result.first_loss = worker.first["loss"]
-                worker.settle(seconds)
-            except WorkerError as error:
-                result.error = str(error)
-        for number in range(rounds):
-            for result, worker in workers if number % 2 == 0 else reversed(workers):
-                if not result.error:
-                    _take(result, worker)
-    finally:
-        for _, worker in workers:
-            worker.close()
+            for number in range(plan.rounds):
+                for result, worker in workers if number % 2 == 0 else reversed(workers):
+                    if not result.error:
+                        _take(result, worker)
+        finally:
+            for result, worker in workers:
+                result.memory = worker.memory()
+                worker.close()
     return results
+
+
+def _started(result: Result, plan: Plan, cache: str) -> Worker:
+    """A worker that has taken its first step and has warmed up, or has failed."""
+    worker = Worker(result.contestant, plan, cache)
+    try:
+        first = worker.receive()
+        result.first = _stages(first)
+        result.first_loss = first["loss"]
+        if plan.warm and result.contestant.system != "machine":
+            result.warm = _stages(_started_again(result.contestant, plan, cache))
+        worker.settle(plan.seconds)
+    except WorkerError as error:
+        result.error = str(error)
+    return worker
+
+
+def _started_again(contestant: Contestant, plan: Plan, cache: str) -> dict[str, Any]:
+    worker = Worker(contestant, plan, cache)
+    try:
+        return worker.receive()
+    finally:
+        worker.close()
+
+
+def _stages(first: dict[str, Any]) -> dict[str, float]:
+    return {"import": first["import"], "build": first["build"], "step": first["seconds"]}
 
 
 def _take(result: Result, worker: Worker) -> None:

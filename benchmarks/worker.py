@@ -1,22 +1,31 @@
 """One system in one mode in a process of its own; it measures when told and is idle otherwise.
 
-It reads one JSON line per turn, {"steps": n}, and answers {"steps": taken, "seconds": elapsed,
-"loss": last}. An error is answered as {"error": text}, and ends it.
+It answers {"steps": 1, "seconds": ..., "loss": ..., "import": ..., "build": ...} for its first
+step, then reads one JSON line per turn, {"steps": n}, and answers {"steps": taken, "seconds":
+elapsed, "loss": last}. An error is answered as {"error": text}, and ends it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 import time
 from typing import Any, Protocol, TextIO
 
-from .workloads import WORKLOADS
+SYSTEMS = {
+    "glubina": "frameworks.glubina_steps",
+    "torch": "frameworks.torch_steps",
+    "jax": "frameworks.jax_steps",
+    "tf-keras": "frameworks.keras_steps",
+    "tinygrad": "frameworks.tinygrad_steps",
+    "machine": "machine",
+}
 
 
 class Steps(Protocol):
-    """What a system offers: training steps one after the other."""
+    """What a system offers: steps one after the other."""
 
     def run(self, steps: int) -> int:
         """Take at least so many steps; returns how many were taken."""
@@ -25,22 +34,21 @@ class Steps(Protocol):
         """The loss of the last step."""
 
 
-def build(system: str, workload: str, mode: str, threads: int) -> Steps:
-    """The training steps of a system; imports only that system."""
-    steps: Steps
-    if system == "sgemm":
-        from .sgemm import Sgemm
-
-        steps = Sgemm()
-    elif system == "torch":
-        from .torch_steps import TorchSteps
-
-        steps = TorchSteps(WORKLOADS[workload], mode, threads)
+def build(system: str, workload: str, mode: str) -> tuple[Steps, dict[str, float]]:
+    """The steps of a system, and the seconds of importing it and of building; imports only that."""
+    start = time.perf_counter()
+    module = importlib.import_module(f"benchmarks.{SYSTEMS[system]}")
+    imported = time.perf_counter()
+    if system == "machine":
+        steps: Steps = module.build(mode)
     else:
-        from . import glubina_steps
+        from .workloads import WORKLOADS
 
-        steps = glubina_steps.build(WORKLOADS[workload], mode, threads)
-    return steps
+        if workload not in WORKLOADS:
+            raise KeyError(f"no workload {workload!r}")
+        steps = module.build(WORKLOADS[workload], mode)
+    built = time.perf_counter()
+    return steps, {"import": imported - start, "build": built - imported}
 
 
 def take_turn(steps: Steps, count: int) -> dict[str, Any]:
@@ -50,21 +58,30 @@ def take_turn(steps: Steps, count: int) -> dict[str, Any]:
     return {"steps": taken, "seconds": time.perf_counter() - start, "loss": steps.loss()}
 
 
+def keep_to(threads: int) -> None:
+    """Use no more cores than threads, whatever a library thinks of its settings."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[:threads])
+
+
 def serve(answers: TextIO) -> None:
     """Build the system that the arguments name, then measure on demand until the input ends."""
-    system, workload, mode, threads = sys.argv[1:5]
+    system, workload, mode = sys.argv[1:4]
 
     def answer(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
     try:
-        steps = build(system, workload, mode, int(threads))
-        answer(take_turn(steps, 1))
+        keep_to(int(os.environ["BENCHMARK_THREADS"]))
+        steps, seconds = build(system, workload, mode)
+        answer(take_turn(steps, 1) | seconds)
         for line in sys.stdin:
             answer(take_turn(steps, int(json.loads(line)["steps"])))
     except Exception as error:  # whatever went wrong belongs into the report, not on the screen
-        answer({"error": f"{type(error).__name__}: {error}"})
+        text = " ".join(str(error).split())
+        answer({"error": f"{type(error).__name__}: {text}"[:400]})
 
 
 if __name__ == "__main__":

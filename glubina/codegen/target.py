@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,14 @@ SCALARS = {
     "int32": "i32", "uint32": "i32", "int64": "i64", "uint64": "i64",
     "float16": "half", "float32": "float", "float64": "double",
 }  # fmt: skip
+
+# Of each level its vectors' bits, its registers, and features that tell whether a CPU has it.
+LEVELS: dict[str, tuple[int, int, tuple[str, ...]]] = {
+    "x86-64": (128, 16, ("sse2",)),
+    "x86-64-v2": (128, 16, ("sse4.2", "popcnt")),
+    "x86-64-v3": (256, 16, ("avx2", "fma", "bmi2", "f16c", "movbe")),
+    "x86-64-v4": (512, 32, ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd")),
+}
 
 
 def llvm_type(dtype: np.dtype) -> str:
@@ -43,6 +52,7 @@ class Target:
 def host() -> Target:
     """The CPU that this process runs on.
 
+    `GLUBINA_CPU` restricts it to a level of x86-64 ("x86-64-v3": AVX2 and FMA, no AVX-512).
     `GLUBINA_VECTOR_BITS` narrows its vectors. `GLUBINA_CONV=direct` asks for direct convolutions,
     which are more precise than the faster ones by transforms.
     """
@@ -58,9 +68,22 @@ def host() -> Target:
         bits, registers = 128, 32
     else:
         bits, registers = 128, 16
+    cpu, given = llvm.get_host_cpu_name(), [features.flatten()]
+    if level := os.environ.get("GLUBINA_CPU", ""):
+        bits, registers = _level(level, features)
+        cpu, given = level, []
     bits = min(bits, int(os.environ.get("GLUBINA_VECTOR_BITS", bits)))
-    text = features.flatten()
-    if bits == 512:
-        text += ",-prefer-256-bit"
+    text = ",".join([*given, "-prefer-256-bit"] if bits == 512 else given)
     direct = os.environ.get("GLUBINA_CONV", "") == "direct"
-    return Target(triple, llvm.get_host_cpu_name(), text, bits, registers, direct)
+    return Target(triple, cpu, text, bits, registers, direct)
+
+
+def _level(name: str, features: Mapping[str, bool]) -> tuple[int, int]:
+    """The vector bits and registers of a level of x86-64; ValueError if this CPU is below it."""
+    if name not in LEVELS:
+        raise ValueError(f"GLUBINA_CPU is one of {', '.join(LEVELS)}, got {name!r}")
+    bits, registers, needed = LEVELS[name]
+    lacking = [feature for feature in needed if not features.get(feature)]
+    if lacking:
+        raise ValueError(f"GLUBINA_CPU={name} needs {', '.join(lacking)}, which this CPU lacks")
+    return bits, registers

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from glubina.optim import lr_scheduler
+from glubina.optim.adadelta import Adadelta
 from glubina.optim.adam import Adam, AdamW
 from glubina.optim.clip import clip_grad_norm_, clip_grad_value_
 from glubina.optim.lr_scheduler import (
@@ -30,7 +31,12 @@ from glubina.optim.lr_scheduler import (
 from glubina.optim.optimizer import Optimizer
 from glubina.optim.sgd import SGD
 
-RULES: dict[str, Callable[[Any], Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+RULES: dict[str, Callable[[Any], Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "adadelta": Adadelta,
+}
 
 
 def named(name: str) -> Callable[[Any], Optimizer]:
@@ -41,6 +47,7 @@ def named(name: str) -> Callable[[Any], Optimizer]:
 
 
 __all__ = [
+    "Adadelta",
     "Adam",
     "AdamW",
     "ChainedScheduler",
