@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glubina.codegen import contraction, reduce, rows, scatter
+from glubina.codegen import attention, contraction, reduce, rows, scatter
 from glubina.codegen import map as map_kernel
 from glubina.codegen.canonical import structure
 from glubina.codegen.lowered import Lowering
@@ -15,6 +15,8 @@ def lower(kernel: Kernel, target: Target) -> Lowering:
     form = structure(kernel, target)
     if kernel.kind in ("matmul", "conv", "conv_filter"):
         return contraction.lower(form, target)
+    if kernel.kind == "attention":
+        return attention.lower(form, target)
     if kernel.kind == "reduce":
         return reduce.lower(form, target)
     if kernel.kind == "rows":

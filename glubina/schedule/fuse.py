@@ -27,7 +27,8 @@ REDUCTIONS = ("sum", "max", "prod", "argmax")
 WINDOWS = ("pool_max", "pool_index", "pool_gather", "pool_sum")
 SCATTERS = ("pool_scatter", "scatter_add")
 LOOPS = ("scan",)
-HEAVY = frozenset((*CONTRACTIONS, *REDUCTIONS, *WINDOWS, *SCATTERS, *LOOPS))
+ATTENTION = ("attention", "attention_total", "attention_gradient")
+HEAVY = frozenset((*CONTRACTIONS, *REDUCTIONS, *WINDOWS, *SCATTERS, *LOOPS, *ATTENTION))
 
 MOST_OUTPUTS = 12
 """The most arrays that one element-wise kernel writes."""
@@ -67,7 +68,7 @@ def _must_be_stored(order: Sequence[Node], outputs: Sequence[Node]) -> set[Node]
 def memory_operands(node: Node) -> list[Node]:
     """The values that a kernel anchored at `node` reads from memory as they are."""
     name = node.op.name
-    if name == "matmul":
+    if name == "matmul" or name in ATTENTION:
         return [matmul_operand(source) for source in node.sources]
     if name in ("conv", "conv_filter", *LOOPS):
         return list(node.sources)
@@ -107,8 +108,9 @@ class Fusion:
         self.rows = RowUnits(self)
         self._join_anchors()
         self.rows.join_by_followers()
-        for unit in list(self.anchors):
-            self._absorb(unit)
+        for unit, anchors in list(self.anchors.items()):
+            if anchors[0].op.name not in ATTENTION:  # whose kernels store what they make
+                self._absorb(unit)
         self.maps: list[int] = []
         self._group_maps()
         self.stored = self._finally_stored()
@@ -139,7 +141,7 @@ class Fusion:
 
     def share_input(self, node: Node, unit: int) -> bool:
         """Whether a heavy node reads what an anchor of the unit reads."""
-        if node.op.name in (*WINDOWS, *LOOPS):
+        if node.op.name in (*WINDOWS, *LOOPS, *ATTENTION):
             return True
         return any(self._share_data(node, anchor) for anchor in self.anchors[unit])
 
@@ -338,6 +340,8 @@ def kernel_kind(anchors: tuple[Node, ...]) -> str:
         return "reduce"
     if name in WINDOWS:
         return "window"
+    if name in ATTENTION:
+        return "attention"
     return "scatter" if name in SCATTERS else name
 
 
@@ -356,6 +360,10 @@ def _sharing_key(node: Node) -> tuple[object, ...] | None:
         return ("window", node.sources[0], node.attributes)
     if name in LOOPS:
         return ("loop", node.sources, node.attributes.loop)
+    if name in ("attention", "attention_total"):
+        return ("attention", node.sources, node.attributes)
+    if name == "attention_gradient":
+        return ("attention", node.sources, node.attributes.of)
     return None
 
 

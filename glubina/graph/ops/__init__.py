@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from glubina.graph.ops.attention import attention, attention_total
+from glubina.graph.ops.attention_plain import AttentionAttributes
 from glubina.graph.ops.composite import Formula, opened
 from glubina.graph.ops.contraction import (
     CONV,
@@ -87,6 +89,7 @@ from glubina.graph.ops.window import (
 )
 
 __all__ = [
+    "AttentionAttributes",
     "CONV",
     "CONV_FILTER",
     "ConvAttributes",
@@ -98,6 +101,8 @@ __all__ = [
     "absolute",
     "add",
     "argmax",
+    "attention",
+    "attention_total",
     "bitwise_and",
     "bitwise_not",
     "bitwise_or",
