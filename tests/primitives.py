@@ -277,6 +277,42 @@ def _detach(inputs: Inputs, dtype: np.dtype[Any]) -> Node:
     return ops.detach(inputs.numbers(inputs.draw(shapes()), dtype))
 
 
+def _attention_sources(
+    inputs: Inputs, dtype: np.dtype[Any]
+) -> tuple[ops.AttentionAttributes, list[Node]]:
+    b, t, h, s, d, e = (inputs.draw(st.integers(1, n)) for n in (2, 5, 2, 5, 4, 4))
+    nodes = [inputs.numbers(x, dtype) for x in ((b, t, h, d), (b, s, h, d), (b, s, h, e))]
+    kind = inputs.draw(st.sampled_from((None, BOOL, dtype)))
+    if kind is not None:
+        mask = inputs.draw(numbers((b, h, t, s), kind))
+        mask[..., 0] = 1  # each query sees a key: the total of none is infinite
+        nodes.append(inputs.bind(mask))
+    chance = inputs.draw(st.sampled_from((None, 1 << 31)))
+    if chance is not None:
+        nodes.append(inputs.bind(np.array([5, 6], U64)))
+    causal = inputs.draw(st.booleans())
+    return ops.AttentionAttributes(0.6, causal, kind is not None, chance, 2.0, 3), nodes
+
+
+def _attention(inputs: Inputs, dtype: np.dtype[Any]) -> Node:
+    a, sources = _attention_sources(inputs, dtype)
+    return ops.attention_of(a, *sources)
+
+
+def _attention_total(inputs: Inputs, dtype: np.dtype[Any]) -> Node:
+    return ops.attention_total(_attention(inputs, dtype))
+
+
+def _attention_gradient(inputs: Inputs, dtype: np.dtype[Any]) -> Node:
+    """Of any results and totals: the formula holds for those that fit, and is a function of all."""
+    a, sources = _attention_sources(inputs, dtype)
+    (b, t, h, _), e = sources[0].shape, sources[2].shape[3]
+    shapes = (b, t, h, e), (b, h, t), (b, t, h, e)
+    rest = [inputs.numbers(shape, dtype, 0.5, 2) for shape in shapes]
+    which = inputs.draw(st.sampled_from((0, 1, 2)))
+    return ops.attention_gradient(a, which, *sources, *rest)
+
+
 def _named(make: Callable[..., Node], *names: str) -> dict[str, Callable[..., Node]]:
     return {name: lambda inputs, dtype, name=name: make(name, inputs, dtype) for name in names}
 
@@ -308,6 +344,9 @@ _CASES: dict[str, Callable[[Inputs, np.dtype[Any]], Node]] = {
     "pool_scatter": _pool_scatter,
     "take": _take,
     "scatter_add": _scatter_add,
+    "attention": _attention,
+    "attention_total": _attention_total,
+    "attention_gradient": _attention_gradient,
     "detach": _detach,
 }
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import numpy as np
-
 from glubina.codegen.attention_backward import Backward
 from glubina.codegen.attention_forward import Forward
 from glubina.codegen.attention_plan import NUMBERS, chunk, plan_attention, word
@@ -33,7 +31,9 @@ class _Lowered:
         anchor = form.kernel.anchors[0]
         self.form, self.target, self.backward = form, target, backward
         self.a: AttentionAttributes = anchor.attributes.of if backward else anchor.attributes
-        self.operands = Operands(form, target, int(backward))
+        alone = not any(x.op.name == "attention" for x in form.kernel.anchors)
+        self.workspace = ("shares" if backward else "result") if alone else ""
+        self.operands = Operands(form, target, int(alone))
         self.slots: dict[str, int] = {}
         self.numbers = dict.fromkeys(NUMBERS, 0)
         self.query, self.key, self.value = anchor.sources[:3]
@@ -76,8 +76,8 @@ class _Lowered:
             if self.backward:
                 name = GRADIENTS[anchor.attributes.which]
             self.slots[name] = len(kernel.inputs) + kernel.outputs.index(anchor)
-        if self.backward:
-            self.slots["shares"] = -1
+        if self.workspace:
+            self.slots[self.workspace] = -1
 
     def lowering(self) -> Lowering:
         """The stages: what lies nowhere is worked out first."""
@@ -97,13 +97,12 @@ class _Lowered:
         stage = Stage(symbol, tuple(self.slots.values()), tuple(n[name] for name in NUMBERS))
         per_score = 2 * (3 * d + 2 * e if self.backward else d + e)
         flops = b * h * t * s * per_score // (2 if self.a.causal else 1)
-        own = (max(64, b * h * t * np.dtype(dtype).itemsize),) if self.backward else ()
+        each = 1 if self.backward else e
+        own = (max(64, b * h * t * each * dtype.itemsize),) if self.workspace else ()
         return Lowering(
             key,
             (*self.operands.stages(key), stage),
             (*own, *self.operands.workspaces),
-            lambda: module(
-                [*self.operands.functions(key), make(symbol, plan, names).function()]
-            ),
+            lambda: module([*self.operands.functions(key), make(symbol, plan, names).function()]),
             flops,
         )

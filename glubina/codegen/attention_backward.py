@@ -68,7 +68,10 @@ class Backward(Pass):
         f, plan, n = self.f, self.plan, self.n
         result = self.matrix("result")
         with f.loop(f.i64(0), n["queries"], f.i64(1)) as row:
-            lines = self.line(self.slope, row.index, "slope"), self.line(result, row.index, "result")
+            lines = (
+                self.line(self.slope, row.index, "slope"),
+                self.line(result, row.index, "result"),
+            )
             total = f.const(0, self.type)
             for offset, mask in pieces(self, plan.columns):
                 g, r = (f.load_lanes(self.at(x, f.i64(offset)), self.type, mask) for x in lines)
@@ -79,12 +82,11 @@ class Backward(Pass):
         """One block of keys with all queries that see it."""
         f, plan, n = self.f, self.plan, self.n
         count = f.minimum(f.i64(BLOCK), f.sub(n["keys"], start))
-        last = f.sub(count, f.i64(1))
         self.keys_here = self.line(self.matrix("key"), start, "key")
-        turn(self, self.keys_here, n["key_t"], plan.depth, count, last, self.turned_keys)
+        turn(self, self.keys_here, n["key_t"], plan.depth, count, self.turned_keys)
         if self.sloped:
             values = self.line(self.matrix("value"), start, "value")
-            turn(self, values, n["value_t"], plan.columns, count, last, self.turned_values)
+            turn(self, values, n["value_t"], plan.columns, count, self.turned_values)
         size = f.i64(plan.query_block)
         begin = f.mul(f.binary("udiv", start, size), size) if plan.causal else f.i64(0)
         with f.loop(begin, n["queries"], size) as block:
@@ -115,7 +117,9 @@ class Backward(Pass):
             self._drop(line, column)
             return
         lefts = [self.line(self.slope, row, "slope") for row in tile.rows]
-        rights = [self.at(self.turned_values, column, f.i64(v * lanes)) for v in range(plan.vectors)]
+        rights = [
+            self.at(self.turned_values, column, f.i64(v * lanes)) for v in range(plan.vectors)
+        ]
         zero = [f.const(0, self.type)] * (plan.rows * plan.vectors)
         reach = f.i64(plan.columns)
         found = multiply_add_block(f, reach, zero, lefts, rights, f.i64(1), f.i64(self.stride))

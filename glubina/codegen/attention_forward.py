@@ -72,8 +72,7 @@ class Forward(Pass):
         f, plan, n = self.f, self.plan, self.n
         count = f.minimum(f.i64(KEYS), f.sub(n["keys"], start))
         keys = self.line(self.matrix("key"), start, "key")
-        last = f.sub(count, f.i64(1))
-        turn(self, keys, n["key_t"], plan.depth, count, last, self.turned_keys)
+        turn(self, keys, n["key_t"], plan.depth, count, self.turned_keys)
         values = self.line(self.matrix("value"), start, "value")
         query = self.matrix("query")
         begin = first
@@ -88,9 +87,7 @@ class Forward(Pass):
             if self.kept:
                 draw(self, self.kept, row.index, rows, start, seen)
             self._softmax(f.sub(row.index, first), rows, seen)
-            shrink = [
-                f.load(self.at(self.shrink, f.i64(r)), self.kind) for r in range(plan.rows)
-            ]
+            shrink = [f.load(self.at(self.shrink, f.i64(r)), self.kind) for r in range(plan.rows)]
             to = self.at(self.result, f.mul(row.index, self.step)), self.step
             left = self.weights, self.stride, 1
             add_product(
@@ -122,7 +119,7 @@ class Forward(Pass):
 
     def _softmax(self, place: Value, rows: Value, seen: Value) -> None:
         """Turn the scores of each row into exponentials; move its largest score and its sum."""
-        f, plan = self.f, self.plan
+        f = self.f
         lowest, zero = f.const(-math.inf, self.kind), f.const(0, self.kind)
         with f.loop(f.i64(0), rows, f.i64(1)) as row:
             top = f.load(f.element(self.highest, row.index, self.type), self.type)

@@ -38,9 +38,7 @@ class Pass:
         self.turned_keys = alloca(f, self.kind, plan.depth * self.stride)
         self.batch = self.head = self.index = f.i64(0)
         if plan.dropout:
-            self.grown = f.splat(
-                self.frame.scalar(NUMBERS.index("grown"), dtype), plan.lanes
-            )
+            self.grown = f.splat(self.frame.scalar(NUMBERS.index("grown"), dtype), plan.lanes)
             key = self.buffers["random"]
             self.seed = f.load(key, "i64")
             self.counter = f.load(f.element(key, f.i64(1), "i64"), "i64")
@@ -128,12 +126,13 @@ def _write_exponential(name: str, type_: str) -> Function:
 # -- blocks of scores ---------------------------------------------------------------------------
 
 
-def turn(p: Pass, base: Value, step: Value, depth: int, count: Value, last: Value, to: Value) -> None:
+def turn(p: Pass, base: Value, step: Value, depth: int, count: Value, to: Value) -> None:
     """`count` rows of `depth` numbers as columns: to[d · stride + s] = base[s · step + d].
 
-    Rows after `last` are read as it is; whole register blocks of columns are written.
+    Whole register blocks of columns are written; beyond the last row it is repeated.
     """
     f, lanes, type_ = p.f, p.plan.lanes, p.type
+    last = f.sub(count, f.i64(1))
     with f.loop(f.i64(0), _whole(p, count), f.i64(lanes)) as s:
         rows = [f.minimum(f.add(s.index, f.i64(i)), last) for i in range(lanes)]
         lines = [p.at(base, f.mul(row, step)) for row in rows]
@@ -183,12 +182,8 @@ def scores(p: Pass, tile: Tile, query: Value, column: Value, bounded: bool) -> l
     f, plan = p.f, p.plan
     zero = [f.const(0, p.type)] * (plan.rows * plan.vectors)
     lefts = [p.line(query, row, "query") for row in tile.rows]
-    rights = [
-        p.at(p.turned_keys, column, f.i64(v * plan.lanes)) for v in range(plan.vectors)
-    ]
-    found = multiply_add_block(
-        f, f.i64(plan.depth), zero, lefts, rights, f.i64(1), f.i64(p.stride)
-    )
+    rights = [p.at(p.turned_keys, column, f.i64(v * plan.lanes)) for v in range(plan.vectors)]
+    found = multiply_add_block(f, f.i64(plan.depth), zero, lefts, rights, f.i64(1), f.i64(p.stride))
     mask = p.matrix("mask", "i8" if plan.mask == "bool" else "") if plan.mask else None
     result = []
     for r in range(plan.rows):

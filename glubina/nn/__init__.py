@@ -78,7 +78,16 @@ from glubina.nn.rectifiers import (
     Threshold,
 )
 from glubina.nn.shape import Flatten, Identity, PixelShuffle, PixelUnshuffle, Unflatten
-from glubina.nn.smooth import GLU, LogSigmoid, Mish, Softplus, Softsign, Tanhshrink
+from glubina.nn.smooth import (
+    GELU,
+    GLU,
+    LogSigmoid,
+    Mish,
+    SiLU,
+    Softplus,
+    Softsign,
+    Tanhshrink,
+)
 from glubina.nn.summary import Summary, summary
 
 if TYPE_CHECKING:
@@ -118,6 +127,7 @@ __all__ = [
     "ELU",
     "Flatten",
     "FocalLoss",
+    "GELU",
     "GLU",
     "GaussianNLLLoss",
     "GaussianNoise",
@@ -173,6 +183,7 @@ __all__ = [
     "ReplicationPad3d",
     "SELU",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
     "Softmax",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glubina.nn.activation import log_softmax, relu, sigmoid, softmax, softmin, tanh
+from glubina.nn.attention import scaled_dot_product_attention
 from glubina.nn.convolution import conv1d, conv2d, conv3d
 from glubina.nn.cross_entropy import cross_entropy, nll_loss
 from glubina.nn.dropout import dropout
@@ -54,7 +55,16 @@ from glubina.nn.rectifiers import (
     threshold,
 )
 from glubina.nn.shape import flatten, pixel_shuffle, pixel_unshuffle
-from glubina.nn.smooth import glu, logsigmoid, mish, softplus, softsign, tanhshrink
+from glubina.nn.smooth import (
+    gelu,
+    glu,
+    logsigmoid,
+    mish,
+    silu,
+    softplus,
+    softsign,
+    tanhshrink,
+)
 
 __all__ = [
     "alpha_dropout",
@@ -80,6 +90,7 @@ __all__ = [
     "flatten",
     "focal_loss",
     "gaussian_nll_loss",
+    "gelu",
     "glu",
     "group_norm",
     "hardshrink",
@@ -114,9 +125,11 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "sigmoid_focal_loss",
+    "silu",
     "smooth_l1_loss",
     "softmax",
     "softmin",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from glubina.graph import Node, ShapeError, ops
 from glubina.graph.ops import Formula
 from glubina.nn.activation import Activation
@@ -44,6 +46,24 @@ def _mish(x: Node) -> Node:
 
 
 @Formula
+def _silu(x: Node) -> Node:
+    return ops.multiply(x, ops.sigmoid(x))
+
+
+@Formula
+def _gelu(x: Node) -> Node:
+    return ops.multiply(scaled(x, 0.5), ops.add(ops.erf(scaled(x, math.sqrt(0.5))), number(x, 1)))
+
+
+@Formula
+def _gelu_tanh(x: Node) -> Node:
+    """x σ(2 z) = x (1 + tanh z) / 2, z = √(2/π) (x + 0.044715 x³)."""
+    cubic = ops.add(scaled(ops.multiply(x, x), 0.044715), number(x, 1))
+    double = scaled(ops.multiply(x, cubic), 2 * math.sqrt(2 / math.pi))
+    return ops.multiply(x, ops.sigmoid(double))
+
+
+@Formula
 def _tanhshrink(x: Node) -> Node:
     return ops.subtract(x, ops.tanh(x))
 
@@ -79,6 +99,21 @@ def softsign(x: Tensor) -> Tensor:
 def mish(x: Tensor) -> Tensor:
     """x · tanh(ln(1 + e^x))."""
     return apply(_mish, floating(x))
+
+
+def silu(x: Tensor) -> Tensor:
+    """x · σ(x), also named swish."""
+    return apply(_silu, floating(x))
+
+
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """x Φ(x), Φ the normal distribution: x/2 · (1 + erf(x/√2)).
+
+    approximate="tanh": x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"approximate is 'none' or 'tanh', got {approximate!r}")
+    return apply(_gelu if approximate == "none" else _gelu_tanh, floating(x))
 
 
 def tanhshrink(x: Tensor) -> Tensor:
@@ -145,6 +180,38 @@ class Mish(Activation):
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""
         return mish(x)
+
+
+@register
+class SiLU(Activation):
+    """x · σ(x) (Elfwing et al., 2017, arXiv:1702.03118)."""
+
+    formula = r"x \sigma(x)"
+    derivative = r"\sigma(x) (1 + x (1 - \sigma(x)))"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The function of every element; the shape stays."""
+        return silu(x)
+
+
+@register
+class GELU(Activation):
+    """x Φ(x), Φ the normal distribution (Hendrycks and Gimpel, 2016, arXiv:1606.08415).
+
+    approximate: "none", or "tanh" for the approximation that GPT-2 uses.
+    """
+
+    formula = r"x \Phi(x)"
+    derivative = r"\Phi(x) + x \varphi(x)"
+
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate is 'none' or 'tanh', got {approximate!r}")
+        self.approximate = approximate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The function of every element; the shape stays."""
+        return gelu(x, self.approximate)
 
 
 @register

@@ -165,6 +165,9 @@ def _arithmetic(node: Node) -> int:
         return 2 * node.size * node.sources[0].shape[-1]
     if name == "conv":
         return 2 * node.size * math.prod(node.sources[1].shape[:-1])
+    if name == "attention":
+        depth, reach = node.sources[0].shape[3], node.sources[1].shape[1]
+        return 2 * (node.size // max(1, node.shape[3])) * reach * (depth + node.shape[3])
     if family == "window":
         return int(node.size * math.prod(node.attributes.window))
     if family == "reduction":

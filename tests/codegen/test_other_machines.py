@@ -6,10 +6,11 @@ import pytest
 
 from glubina.codegen.lowering import lower
 from glubina.codegen.target import Target
-from glubina.graph import Node, ops
+from glubina.graph import Node, gradients, ops
 from glubina.graph.ops.contraction import ConvAttributes
 from glubina.runtime.compiler import assembly
 from glubina.schedule.kernel import Kernel
+from glubina.schedule.plan import schedule
 
 F32 = np.dtype(np.float32)
 MACHINES = {
@@ -56,3 +57,22 @@ def test_contractions(machine, kind):
     assert len(multiplications) >= 8
     if target.vector_bits == 512:
         assert any("zmm" in lines[i] for i in multiplications)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_attention(machine):
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target, instruction = MACHINES[machine]
+    try:
+        llvm.Target.from_triple(target.triple)
+    except RuntimeError:
+        pytest.skip(f"this LLVM was built without {target.triple}")
+    x, key = ops.input((2, 64, 2, 32), F32), ops.input((2,), np.dtype(np.uint64))
+    result = ops.attention(x, x, x, causal=True, dropout=(key, 0, 0.9))
+    outputs = [result, *gradients(ops.sum(result, (0, 1, 2, 3)), [x])]
+    kernels = schedule(outputs, [x, key], [-1, -1]).kernels
+    found = [kernel for kernel in kernels if kernel.kind == "attention"]
+    assert len(found) == 2
+    for kernel in found:
+        assert assembly(lower(kernel, target).ir(), target).count(instruction) >= 8

@@ -193,6 +193,7 @@ STRUCTURED: dict[str, Callable[..., Array]] = {
 ELSEWHERE = {
     # test_windows.py
     *("conv", "conv_filter", "pool_max", "pool_index", "pool_sum", "pool_gather", "pool_scatter"),
+    *("attention", "attention_total", "attention_gradient"),  # test_attention.py
     "constant",  # test_graph_nodes.py
     "random_bits",  # the reference generator, tested beside the kernels
 }

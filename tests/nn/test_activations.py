@@ -39,6 +39,9 @@ CASES: list[tuple[nn.Module, Any]] = [
     (nn.LogSigmoid(), -np.logaddexp(0, -X)),
     (nn.Softsign(), X / (1 + abs(X))),
     (nn.Mish(), X * np.tanh(softplus)),
+    (nn.SiLU(), X * sigmoid),
+    (nn.GELU(), X / 2 * (1 + np.vectorize(math.erf)(X / math.sqrt(2)))),
+    (nn.GELU("tanh"), X / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (X + 0.044715 * X**3)))),
     (nn.Tanhshrink(), X - np.tanh(X)),
     (nn.Softmin(), np.exp(-X - (-X).max()) / np.exp(-X - (-X).max()).sum()),
 ]

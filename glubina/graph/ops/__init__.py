@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from glubina.graph.ops.attention import attention, attention_total
+from glubina.graph.ops.attention import (
+    attention,
+    attention_gradient,
+    attention_of,
+    attention_total,
+)
 from glubina.graph.ops.attention_plain import AttentionAttributes
 from glubina.graph.ops.composite import Formula, opened
 from glubina.graph.ops.contraction import (
@@ -102,6 +107,8 @@ __all__ = [
     "add",
     "argmax",
     "attention",
+    "attention_gradient",
+    "attention_of",
     "attention_total",
     "bitwise_and",
     "bitwise_not",

@@ -169,7 +169,7 @@ def _result_derivative(node: Node, g: Node) -> list[Node | None]:
     total = make(TOTAL, node.sources, a)
     sources = (*node.sources, node, total, g)
     found: list[Node | None] = [
-        make(GRADIENT, sources, GradientAttributes(a, which)) for which in (QUERY, KEY, VALUE)
+        attention_gradient(a, which, *sources) for which in (QUERY, KEY, VALUE)
     ]
     if a.masked and node.sources[3].dtype.kind == "f":
         found.append(_through(lambda *s: plain.result(a, *s), node, g)[3])
@@ -238,7 +238,20 @@ def attention(
         grown = 1 / share if share else 0.0
         sources.append(random)
     a = AttentionAttributes(float(scale), causal, mask is not None, chance, grown, stream)
-    return make(ATTENTION, tuple(sources), a)
+    return attention_of(a, *sources)
+
+
+def attention_of(a: AttentionAttributes, *sources: Node) -> Node:
+    """The same from attributes, of query, key, value, the mask and the random key if there are."""
+    return make(ATTENTION, sources, a)
+
+
+def attention_gradient(a: AttentionAttributes, which: int, *sources: Node) -> Node:
+    """The gradient of an attention's query (0), key (1) or value (2).
+
+    sources: those of the attention, its result, its totals, and the gradient of the result.
+    """
+    return make(GRADIENT, sources, GradientAttributes(a, which))
 
 
 def attention_total(result: Node) -> Node:
