@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from glubina.metrics import Metric
 from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, where, zeros
 from glubina.tensor.compile import Compiled
+from glubina.tensor.trace import outside
 from glubina.train.inputs import Examples
 from glubina.train.protocol import Loss, Model, Optimizer
 
@@ -31,7 +32,8 @@ class Sums:
         self._loss = loss
         self._metrics = tuple(metrics)
         # A cell for each, not one vector: every sum is then finished where it is computed.
-        self._totals = [zeros((), dtype=np.float64) for _ in self.names]
+        # Their shapes are known with the first mini-batch.
+        self._totals: list[Tensor | None] = [None] * len(self.names)
         self._counts = np.zeros(len(self.names), np.int64)
 
     def add(
@@ -49,10 +51,18 @@ class Sums:
             total, count = metric.total(outputs.detach(), targets)
             parts.append(total)
             counts.append(count)
-        for total, part in zip(self._totals, parts):
+        for number, part in enumerate(parts):
+            total = self._total(number, part.shape)
             before = total if fresh is None else where(fresh, 0.0, total)
             total.copy_(before + part.astype(np.float64))
         return np.array(counts, np.int64)
+
+    def _total(self, number: int, shape: tuple[int, ...]) -> Tensor:
+        total = self._totals[number]
+        if total is None:
+            with outside():
+                total = self._totals[number] = zeros(shape, dtype=np.float64)
+        return total
 
     def count(self, counts: NDArray[np.int64], steps: int) -> None:
         """Count what that many steps have added."""
@@ -65,15 +75,24 @@ class Sums:
     def reset(self) -> None:
         """Begin anew where no program does."""
         for total in self._totals:
-            total.zero_()
+            if total is not None:
+                total.zero_()
         self.begin()
 
     def read(self) -> dict[str, float]:
-        """The means so far."""
+        """The figures so far."""
         return {
-            name: float(total.numpy()) / max(int(count), 1)
-            for name, total, count in zip(self.names, self._totals, self._counts)
+            name: self._figure(number, int(self._counts[number]))
+            for number, name in enumerate(self.names)
         }
+
+    def _figure(self, number: int, count: int) -> float:
+        total = self._totals[number]
+        if total is None:
+            return 0.0
+        finish = self._metrics[number - 1].finish if number else None
+        value = total.numpy()
+        return float(value) / max(count, 1) if finish is None else float(finish(value, count))
 
 
 class Steps:
