@@ -8,6 +8,8 @@ sum does not grow with its length, and the split depends on shapes alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from glubina.codegen import elementwise
 from glubina.codegen.elementwise import float_maximum, integer_extreme
@@ -16,6 +18,7 @@ from glubina.codegen.target import llvm_type
 from glubina.graph.node import Node
 
 State = list[Value]
+T = TypeVar("T")
 
 
 class Reduction:
@@ -103,6 +106,31 @@ class Reduction:
         none = self.start(f, lanes_of(mask.type))
         return [f.select(mask, a, b) for a, b in zip(state, none, strict=True)]
 
+    def together(self, f: Function, states: Sequence[State]) -> State:
+        """Several vectors of states put together in pairs, then the lanes of the last one.
+
+        The larger of two floats is one instruction if neither is NaN, so that is asked once.
+        """
+        if self.name != "max" or not is_float(self.scalar):
+            return self.across(f, self._in_pairs(states, lambda a, b: self.merge_anyhow(f, a, b)))
+        values = [state[0] for state in states]
+        tests = [f.compare("uno", a, b) for a, b in zip(values[::2], [*values[1::2], values[-1]])]
+        wrong = f.any(self._in_pairs(tests, lambda a, b: f.binary("or", a, b)))
+        larger = self._in_pairs(values, lambda a, b: _larger(f, a, b))
+        lanes = lanes_of(larger.type)
+        while lanes > 1:
+            lanes //= 2
+            larger = _larger(f, *(_half(f, larger, lanes, part) for part in (0, 1)))
+        return [f.select(wrong, f.const(math.nan, larger.type), larger)]
+
+    def _in_pairs(self, items: Sequence[T], merge: Callable[[T, T], T]) -> T:
+        """All items merged, neighbours first."""
+        rest = list(items)
+        while len(rest) > 1:
+            pairs = zip(rest[::2], rest[1::2], strict=False)
+            rest = [merge(a, b) for a, b in pairs] + rest[len(rest) // 2 * 2 :]
+        return rest[0]
+
     def across(self, f: Function, state: State) -> State:
         """The lanes of a state put together, by halves."""
         lanes = lanes_of(state[0].type)
@@ -127,6 +155,11 @@ class Reduction:
             return f.compare("ne", value, f.const(0, value.type))
         target = elementwise.register_type(self.anchor.dtype)
         return f.convert("fptrunc", value, target) if scalar_of(value.type) != target else value
+
+
+def _larger(f: Function, a: Value, b: Value) -> Value:
+    """The larger of two floats, neither of which is NaN."""
+    return f.select(f.compare("ogt", a, b), a, b)
 
 
 def _half(f: Function, value: Value, lanes: int, part: int) -> Value:

@@ -115,18 +115,11 @@ class _Rows(ReduceFunction):
 
     def _across(self, reduction: Reduction, values: list[Value]) -> State:
         """The vectors of one reduction put together, and their lanes."""
-        f = self.f
         position = sum(len(r.types) for r in self.reductions[: self.reductions.index(reduction)])
         size = len(reduction.types)
         own = values[position * self.vectors : (position + size) * self.vectors]
         states = [own[i : i + size] for i in range(0, len(own), size)]
-        while len(states) > 1:
-            half = (len(states) + 1) // 2
-            pairs = zip(states[:half], states[half:], strict=False)
-            states = [reduction.merge_anyhow(f, a, b) for a, b in pairs] + states[
-                len(states) - half : half
-            ]
-        return reduction.across(f, states[0])
+        return reduction.together(self.f, states)
 
     def _run(self, kept: Affine, block: Value, start: list[Value]) -> list[Value]:
         """A block of a single line whose length is known at run time only."""

@@ -238,16 +238,8 @@ class _Rows:
             size = len(self.reductions[anchor].types)
             own, rest = rest[: size * p.vectors], rest[size * p.vectors :]
             states = [own[i : i + size] for i in range(0, len(own), size)]
-            found.append(self.together(self.reductions[anchor], states))
+            found.append(self.reductions[anchor].together(self.f, states))
         return found
-
-    def together(self, reduction: Reduction, states: list[State]) -> State:
-        """Several vectors of states put together in pairs, then the lanes of the last one."""
-        while len(states) > 1:
-            pairs = zip(states[::2], states[1::2], strict=False)
-            merged = [reduction.merge_anyhow(self.f, a, b) for a, b in pairs]
-            states = merged + states[len(merged) * 2 :]
-        return reduction.across(self.f, states[0])
 
 
 class _Unrolled:
@@ -265,7 +257,7 @@ class _Unrolled:
         if p.outputs:
             self._each(lambda column, mask: rows.store(p, column))
         return [
-            rows.together(rows.reductions[anchor], [of[i] for of in states])
+            rows.reductions[anchor].together(rows.f, [of[i] for of in states])
             for i, anchor in enumerate(p.anchors)
         ]
 

@@ -31,8 +31,9 @@ def tanh(x: Tensor) -> Tensor:
 @Formula
 def _softmax(axis: int, z: Node) -> Node:
     exponential = ops.exp(ops.subtract(z, largest(z, axis)))
-    total = ops.sum(exponential, (axis,))
-    return ops.divide(exponential, spread(total, axis, z.shape))
+    total = ops.sum(exponential, (axis,))  # at least 1: its inverse is no worse than a division
+    share = ops.divide(ops.full_like(total, 1), total)
+    return ops.multiply(exponential, spread(share, axis, z.shape))
 
 
 @Formula

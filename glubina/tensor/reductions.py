@@ -216,8 +216,9 @@ def softmax(x: Operand, axis: int = -1) -> Tensor:
     axes = (as_axis("softmax", axis, len(node.shape)),)
     largest = ops.max(ops.detach(node), axes)
     grown = ops.exp(ops.subtract(node, ops.restored(largest, axes, node.shape)))
-    total = ops.restored(ops.sum(grown, axes), axes, node.shape)
-    return wrap(ops.divide(grown, total), mode.grad and x._requires_grad)
+    total = ops.sum(grown, axes)  # at least 1: its inverse is no worse than a division
+    share = ops.restored(ops.divide(ops.full_like(total, 1), total), axes, node.shape)
+    return wrap(ops.multiply(grown, share), mode.grad and x._requires_grad)
 
 
 def log_softmax(x: Operand, axis: int = -1) -> Tensor:
