@@ -51,6 +51,13 @@ class IndexCode:
         yield
         self.scopes.pop()
 
+    @contextmanager
+    def resumed(self, scope: dict[Hashable, Value]) -> Iterator[None]:
+        """A scope that was opened before, with the values that were written in it."""
+        self.scopes.append(scope)
+        yield
+        self.scopes.pop()
+
     def known(self, key: Hashable) -> Value | None:
         """The value that was written for a key, where it is still valid."""
         for scope in reversed(self.scopes):

@@ -100,25 +100,40 @@ class _Rows:
             for p in plan.passes
             for node in p.keeps
         }
-        self.row = ZERO
+        self.row = ZERO  # the one at hand
 
     def function(self) -> Function:
-        """Write it."""
-        f, e = self.f, self.evaluator
+        """Write it: several rows side by side, where they are short, then the last ones."""
+        f, at_once = self.f, self.plan.rows_at_once
         start, stop = self.frame.share(self.frame.number(0), 1)
-        with f.loop(start, stop, f.i64(1)) as loop, e.index.scope():
-            self.row = self.space.loop(None)
-            e.index.bind(self.row, loop.index)
-            run = _Unrolled(self).run if self.plan.unrolled else self._looped
-            for number, p in enumerate(self.plan.passes):
-                self._spread_numbers(number)
-                for anchor, state in zip(p.anchors, run(p), strict=True):
-                    e.given[anchor] = self.row, self.reductions[anchor].result(f, state)
-                e.kept.update({node: self.memory[node] for node in p.keeps})
-            self._store_numbers()
-            e.given.clear()
-            e.kept.clear()
+        if at_once > 1:
+            last = f.sub(stop, f.i64(at_once - 1))
+            with f.loop(start, last, f.i64(at_once)) as loop:
+                self._rows([f.add(loop.index, f.i64(i)) for i in range(at_once)])
+            count = f.maximum(f.sub(stop, start), f.i64(0))
+            start = f.sub(stop, f.binary("urem", count, f.i64(at_once)))
+        with f.rarely(at_once > 1), f.loop(start, stop, f.i64(1)) as loop:
+            self._rows([loop.index])
         return self.frame.finish()
+
+    def _rows(self, numbers: Sequence[Value]) -> None:
+        """Work on some rows, all of them through one pass after the other."""
+        f, e = self.f, self.evaluator
+        rows = [_Row(self, number) for number in numbers]
+        for number, p in enumerate(self.plan.passes):
+            for row in rows:
+                with row.at_hand():
+                    self._spread_numbers(number)
+            for row in rows:
+                with row.at_hand():
+                    states = row.unrolled(p) if self.plan.unrolled else self._looped(p)
+                    for anchor, state in zip(p.anchors, states, strict=True):
+                        e.given[anchor] = self.row, self.reductions[anchor].result(f, state)
+            e.kept.update({node: self.memory[node] for node in p.keeps})
+        for row in rows:
+            with row.at_hand():
+                self._store_numbers()
+        e.kept.clear()
 
     # -- numbers of rows ------------------------------------------------------------------------
 
@@ -242,16 +257,28 @@ class _Rows:
         return found
 
 
-class _Unrolled:
-    """A row without a loop: what was worked out for a vector is still known in the next pass."""
+class _Row:
+    """A row that is being worked on, and what is known of it so far."""
 
-    def __init__(self, rows: _Rows) -> None:
+    def __init__(self, rows: _Rows, number: Value) -> None:
         self.rows = rows
+        self.symbol = rows.space.loop(None)
+        rows.evaluator.index.bind(self.symbol, number)
+        self.given: dict[Node, tuple[Affine, Value]] = {}
+        self.scope: dict[Hashable, Value] = {}
         vectors = -(-rows.plan.length // rows.lanes)
         self.known: list[dict[Hashable, Value]] = [{} for _ in range(vectors)]
 
-    def run(self, p: Pass) -> list[State]:
-        """One pass: the reductions' states."""
+    @contextmanager
+    def at_hand(self) -> Iterator[None]:
+        """Inside, this is the row that is worked on."""
+        rows, e = self.rows, self.rows.evaluator
+        rows.row, e.given = self.symbol, self.given
+        with e.index.resumed(self.scope):
+            yield
+
+    def unrolled(self, p: Pass) -> list[State]:
+        """One pass without a loop: what was known of a vector is still in its register."""
         rows = self.rows
         states = self._each(lambda column, mask: rows.work_out(p, column, mask))
         if p.outputs:
@@ -263,20 +290,11 @@ class _Unrolled:
 
     def _each(self, do: Callable[[Affine, Value | None], T]) -> list[T]:
         """Do something with every vector of the row."""
-        rows, results = self.rows, list[T]()
-        for v in range(len(self.known)):
+        rows, e, results = self.rows, self.rows.evaluator, list[T]()
+        for v, known in enumerate(self.known):
             left = min(rows.plan.length - v * rows.lanes, rows.lanes)
-            mask = rows.mask(left)
-            with self._resumed(v, mask), rows.evaluator.index.lanes_in_use(left):
-                results.append(do(constant(v * rows.lanes), mask))
+            e.mask = rows.mask(left)
+            with e.index.resumed(known), e.index.lanes_in_use(left):
+                results.append(do(constant(v * rows.lanes), e.mask))
+        e.mask = None
         return results
-
-    @contextmanager
-    def _resumed(self, v: int, mask: Value | None) -> Iterator[None]:
-        """The scope of a vector, with what is known of it from earlier passes."""
-        e = self.rows.evaluator
-        before, e.mask = e.mask, mask
-        e.index.scopes.append(self.known[v])
-        yield
-        e.index.scopes.pop()
-        e.mask = before

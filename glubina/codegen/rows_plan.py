@@ -14,6 +14,9 @@ from glubina.schedule.rows import levels
 UNROLLED = 8
 """Vectors up to which a row is worked on without a loop, its values all in registers."""
 
+MOST_ROWS = 4
+"""The most rows that are worked on side by side."""
+
 WORTH_KEEPING = 6
 """Operations per element from which a value is kept for the next pass rather than made again."""
 
@@ -39,6 +42,7 @@ class Pass:
 class RowPlan:
     """The passes over a row of `length` elements, `lanes` of them in one vector.
 
+    rows_at_once: how many rows go through the passes side by side, so that none waits for another.
     ready: for each number of a row that is spread along it, before which pass it is known.
     """
 
@@ -46,6 +50,7 @@ class RowPlan:
     lanes: int
     passes: tuple[Pass, ...]
     ready: dict[Node, int]
+    rows_at_once: int
 
     @property
     def unrolled(self) -> bool:
@@ -83,7 +88,9 @@ def make_plan(form: Structure, target: Target) -> RowPlan:
     )
     spread = {s for n in form.order if n.op.name == "broadcast" for s in n.sources}
     ready = {n: known[n] for n in (*kernel.inputs, *form.order) if n in spread and n.size == rows}
-    return RowPlan(length, lanes, passes, ready)
+    vectors = -(-length // lanes)
+    at_once = min(MOST_ROWS, target.registers // (4 * vectors)) if unrolled else 1
+    return RowPlan(length, lanes, passes, ready, max(1, at_once))
 
 
 def _vectors(cost: int, results: int, most: int, lanes: int, random: bool) -> int:
