@@ -25,13 +25,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.conv_shapes import AWKWARD, LAYERS, POOLS, Layer, Pool
 from benchmarks.machine import FLOPS, Sgemm
 from benchmarks.report import machine
 from glubina.codegen.lowering import lower
 from glubina.codegen.target import host
 from glubina.graph.node import Node
-from glubina.graph.ops import contraction, movement, source
+from glubina.graph.ops import contraction, movement, source, window
 from glubina.graph.ops.contraction import ConvAttributes
+from glubina.graph.ops.window import WindowAttributes
 from glubina.runtime.buffer import Buffer
 from glubina.runtime.build import build
 from glubina.runtime.compiler import compile_ir
@@ -60,31 +62,50 @@ def product(name: str, m: int, k: int, n: int, turned: str = "", batch: int = 1)
     return Case(f"{name} {m}x{k}x{n}", node, (a, b), batch * m * k * n)
 
 
-def geometry(stride: int, padding: int, groups: int) -> ConvAttributes:
-    """The same stride and padding along both axes of an image."""
-    return ConvAttributes((stride,) * 2, ((padding,) * 2,) * 2, (1, 1), (1, 1), groups)
-
-
-def convolution(
-    name: str, images: int, side: int, channels: int, filters: int, window: int = 3,
-    stride: int = 1, padding: int = 0, groups: int = 1,
-) -> list[Case]:  # fmt: skip
-    """The three passes of a convolutional layer over square images."""
-    x = source.input((images, side, side, channels), FLOAT)
-    w = source.input((window, window, channels // groups, filters), FLOAT)
-    y = contraction.conv(x, w, geometry(stride, padding, groups))
+def convolution(layer: Layer) -> list[Case]:
+    """The three passes of a convolutional layer."""
+    rank = len(layer.spatial)
+    reach = (layer.window - 1) * layer.dilation
+    zeros = (reach, 0) if layer.causal else (layer.padding, layer.padding)
+    geometry = ConvAttributes(
+        (layer.stride,) * rank, (zeros,) * rank, (layer.dilation,) * rank, (1,) * rank, layer.groups
+    )
+    x = source.input((layer.images, *layer.spatial, layer.channels), FLOAT)
+    w = source.input(
+        (*(layer.window,) * rank, layer.channels // layer.groups, layer.filters), FLOAT
+    )
+    y = contraction.conv(x, w, geometry)
     g = source.input(y.shape, FLOAT)
-    work = y.size * window * window * channels // groups
+    work = y.size * layer.window**rank * layer.channels // layer.groups
     derivative = y.op.derivative
     assert derivative is not None
     dx, dw = derivative(y, g)
     assert dx is not None
     assert dw is not None
-    text = f"{name} {side}x{side}x{channels}->{filters}"
+    text = layer.title
     cases = [Case(f"{text} forward", y, (x, w), work), Case(f"{text} filter", dw, (x, g), work)]
     turned = source.input(dx.sources[1].shape, FLOAT)  # turning the filter is a kernel of its own
     data = contraction.conv(g, turned, dx.attributes)
     return [*cases, Case(f"{text} input", data, (g, turned), work)]
+
+
+def pooling(pool: Pool) -> list[Case]:
+    """Max pooling, its gradient, the sum over the windows and its gradient."""
+    a = WindowAttributes((pool.window,) * 2, (pool.stride,) * 2, ((pool.padding,) * 2,) * 2)
+    x = source.input((pool.images, pool.side, pool.side, pool.channels), FLOAT)
+    y, total = window.pool_max(x, a), window.pool_sum(x, a)
+    g = source.input(y.shape, FLOAT)
+    found = []
+    for kind, node in (("max", y), ("sum", total)):
+        derivative = node.op.derivative
+        assert derivative is not None
+        (back,) = derivative(node, g)
+        assert back is not None
+        text = f"{pool.name} {pool.side}x{pool.side}x{pool.channels} {pool.window}/{pool.stride}"
+        taken = (x, g) if kind == "max" else (g,)
+        found.append(Case(f"{text} {kind}", node, (x,), 0))
+        found.append(Case(f"{text} {kind} input", back, taken, 0))
+    return found
 
 
 def cases() -> list[Case]:
@@ -106,17 +127,8 @@ def cases() -> list[Case]:
         product("tiny", 32, 8, 8, "b"),
         product("attention", 128, 64, 128, "b", batch=32),
     ]
-    found += convolution("first", 128, 28, 1, 32)
-    found += convolution("second", 128, 26, 32, 64)
-    found += convolution("colour", 64, 32, 3, 16, padding=1)
-    found += convolution("residual", 64, 32, 16, 16, padding=1)
-    found += convolution("residual", 64, 8, 64, 64, padding=1)
-    found += convolution("strided", 64, 32, 16, 32, stride=2, padding=1)
-    found += convolution("deep", 8, 14, 256, 256, padding=1)
-    found += convolution("deepest", 8, 7, 512, 512, padding=1)
-    found += convolution("pointwise", 64, 16, 64, 128, window=1)
-    found += convolution("depthwise", 64, 16, 64, 64, padding=1, groups=64)
-    found += convolution("one image", 1, 56, 64, 64, padding=1)
+    found += [case for layer in (*LAYERS, *AWKWARD) for case in convolution(layer)]
+    found += [case for pool in POOLS for case in pooling(pool)]
     return found
 
 

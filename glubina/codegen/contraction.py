@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 
-from glubina.codegen import conv_filter, convolution, matmul, winograd, winograd_filter
+from glubina.codegen import (
+    conv_filter,
+    conv_planes,
+    convolution,
+    matmul,
+    planes_plan,
+    winograd,
+    winograd_filter,
+)
 from glubina.codegen.canonical import Structure
 from glubina.codegen.conv_plan import ConvShape, plan_conv
 from glubina.codegen.emitter import Function, module
@@ -102,6 +110,8 @@ def _conv(form: Structure, target: Target) -> Lowering:
     )  # fmt: skip
     if pays(shape, anchor.dtype, target):
         return _winograd(form, target, shape)
+    if planes_plan.pays(shape, anchor.dtype, target):
+        return _planes(form, target, shape)
     calls = plan_conv(shape, anchor.dtype, target)
     plans = list(dict.fromkeys(call.plan for call in calls))
     own = len(kernel.inputs) + len(kernel.outputs)
@@ -155,6 +165,32 @@ def _winograd(form: Structure, target: Target, shape: ConvShape) -> Lowering:
 
     flops = 2 * anchor.size * prod(w.shape[:-1])
     return _lowering(key, operands, stages, call.workspaces, write, flops)
+
+
+def _planes(form: Structure, target: Target, shape: ConvShape) -> Lowering:
+    kernel, anchor = form.kernel, form.kernel.anchors[0]
+    x, w = anchor.sources
+    others = (node for node in kernel.inputs if node not in (x, w))
+    even = all(node.size in (1, anchor.size) for node in others)
+    calls = planes_plan.plan_planes(shape, anchor.dtype, target, even)
+    plan, first = calls[0].plan, len(calls[0].numbers)
+    operands = Operands(form, target, 1)
+    places = operands.plain(x), operands.plain(w)
+    key = _key(form, "planes", plan, operands.compiled, places)
+    own = len(kernel.inputs) + len(kernel.outputs)
+    counted = anchor.shape
+    if plan.flat:
+        counted = (*anchor.shape[:-2], anchor.shape[-2] * anchor.shape[-1])
+    finish = _finish(form, plan.lanes, first, counted)
+    buffers = (*range(own), *places, -1)
+    stages = [Stage(f"planes_{key}", buffers, (*call.numbers, *form.arguments())) for call in calls]
+
+    def write() -> list[Function]:
+        return [conv_planes.emit_planes(f"planes_{key}", plan, finish, own + 3)]
+
+    flops = 2 * anchor.size * prod(w.shape[:-1])
+    work = max(call.workspace for call in calls)
+    return _lowering(key, operands, stages, (work,), write, flops)
 
 
 def _conv_filter(form: Structure, target: Target) -> Lowering:

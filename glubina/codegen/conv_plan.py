@@ -179,6 +179,18 @@ def block_shape(pixels: int, channels: int, lanes: int, registers: int) -> tuple
     return found
 
 
+def phases_of(shape: ConvShape) -> list[list[AxisPhase]]:
+    """The phases of every axis."""
+    a = shape.geometry
+    return [
+        axis_phases(*item)
+        for item in zip(
+            shape.outputs, shape.window, a.stride, (p[0] for p in a.padding), a.dilation,
+            a.input_dilation, strict=True,
+        )
+    ]  # fmt: skip
+
+
 def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCall]:
     """The calls that make up a convolution, one per phase, with their numbers.
 
@@ -187,13 +199,7 @@ def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCal
     """
     a = shape.geometry
     rank = len(shape.spatial)
-    axes = [
-        axis_phases(*item)
-        for item in zip(
-            shape.outputs, shape.window, a.stride, (p[0] for p in a.padding), a.dilation,
-            a.input_dilation, strict=True,
-        )
-    ]  # fmt: skip
+    axes = phases_of(shape)
     lanes = target.lanes(dtype)
     group_out = shape.cout // a.groups
     depthwise = shape.cin == a.groups == shape.cout

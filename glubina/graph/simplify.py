@@ -14,6 +14,7 @@ import numpy as np
 from glubina.graph import ops
 from glubina.graph.errors import GraphError
 from glubina.graph.node import Node, make, rebuild, remake
+from glubina.graph.products import conv_as_product, filter_as_product
 
 Rule = Callable[[Node], Node]
 
@@ -270,6 +271,8 @@ _RULES: dict[str, Rule] = {
     "detach": _detach,
     "gradient": _gradient,
     "cast": _cast,
+    "conv": conv_as_product,
+    "conv_filter": filter_as_product,
 }
 _RULES |= dict.fromkeys(
     ("relu", "tanh", "sigmoid", "exp", "erf", "sqrt", "absolute", "sign"), _elementwise_of_reshape
