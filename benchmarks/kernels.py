@@ -193,10 +193,16 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1, help="threads of the kernels and of BLAS")
-    parser.add_argument("--only", default="", help="kernels whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="kernels whose names contain one of these, with commas"
+    )
     parser.add_argument("--seconds", type=float, default=0.2, help="how long to repeat each kernel")
     options = parser.parse_args()
-    report([c for c in cases() if options.only in c.name], options.threads, options.seconds)
+    report(
+        [c for c in cases() if any(part in c.name for part in options.only.split(","))],
+        options.threads,
+        options.seconds,
+    )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ from glubina.codegen.planes import Packer, read_axis
 from glubina.codegen.planes_plan import FIXED, PER_AXIS, PlanesPlan
 from glubina.codegen.target import llvm_type
 
+TOGETHER = 8
+"""Input channels that pass before the next tap's turn."""
+
 
 def emit_planes(
     name: str, plan: PlanesPlan, epilogue: Callable[[Frame], Epilogue], buffers: int
@@ -71,12 +74,24 @@ class _Emit:
             first = f.mul(f.binary("urem", item.index, self.strips), self.rows)
             rows = f.minimum(self.rows, f.sub(axis.count, first))
             if plan.padded:
-                self.packer.clear(self.planes, self.size)
+                self._clear(f.compare("eq", item.index, start), first, rows)
             here = f.element(self.x, f.mul(n, f.mul(image, axis.extent)), self.kind)
             self.packer.pack(here, self.planes, self.step, first, rows)
             self._multiply(f.mul(rows, self.packer.pitches[0]))
             self._finish(n, first, rows)
         return self.frame.finish()
+
+    def _clear(self, fresh: Value, first: Value, rows: Value) -> None:
+        """Zeros where the strip leaves the image; those of the strip before often still stand."""
+        f, axis = self.f, self.axes[0]
+        above = f.compare("slt", f.add(axis.place, first), f.i64(0))
+        last = f.add(f.add(axis.place, first), f.sub(axis.length, f.sub(self.rows, rows)))
+        below = f.compare("sgt", f.mul(last, axis.step), axis.extent)
+        edge = f.binary(
+            "and", f.binary("or", above, below), f.compare("sgt", self.strips, f.i64(1))
+        )
+        with f.when(f.binary("or", fresh, edge)):
+            self.packer.clear(self.planes, self.size)
 
     # -- products -------------------------------------------------------------------------------
 
@@ -102,17 +117,23 @@ class _Emit:
                 self._block(here, weights, f.element(results, q.index, self.kind))
 
     def _block(self, planes: Value, weights: Value, results: Value) -> None:
+        """A few input channels at a time: their planes stay in the first-level cache."""
         f, plan, kind = self.f, self.plan, self.kind
         zeros = [f.const(0, self.type)] * (plan.channels * plan.vectors)
         step, inner = f.i64(plan.cout), f.i64(plan.cin // plan.groups)
-        with f.loop(f.i64(0), self.taps, f.i64(1), zeros) as tap:
-            there, at = (self._entry(tap.index, i) for i in range(2))
-            source, w = f.element(planes, there, kind), f.element(weights, at, kind)
-            rights = [f.element(source, f.i64(v * plan.lanes), kind) for v in range(plan.vectors)]
-            lefts = [f.element(w, f.i64(c), kind) for c in range(plan.channels)]
-            sums = multiply_add_block(f, inner, tap.values, lefts, rights, step, self.step)
-            tap.carry(sums)
-        for i, value in enumerate(tap.results):
+        with f.loop(f.i64(0), inner, f.i64(TOGETHER), zeros) as part:
+            count = f.minimum(f.sub(inner, part.index), f.i64(TOGETHER))
+            near = f.element(planes, f.mul(part.index, self.step), kind)
+            w_near = f.element(weights, f.mul(part.index, step), kind)
+            with f.loop(f.i64(0), self.taps, f.i64(1), part.values) as tap:
+                there, at = (self._entry(tap.index, i) for i in range(2))
+                x, w = f.element(near, there, kind), f.element(w_near, at, kind)
+                rights = [f.element(x, f.i64(v * plan.lanes), kind) for v in range(plan.vectors)]
+                lefts = [f.element(w, f.i64(c), kind) for c in range(plan.channels)]
+                sums = multiply_add_block(f, count, tap.values, lefts, rights, step, self.step)
+                tap.carry(sums)
+            part.carry(tap.results)
+        for i, value in enumerate(part.results):
             c, v = divmod(i, plan.vectors)
             place = f.element(results, f.mul(f.i64(c), self.out_step), kind)
             f.store(value, f.element(place, f.i64(v * plan.lanes), kind))
@@ -184,8 +205,8 @@ class _Emit:
                 continue
             at = f.mul(f.add(channel, f.i64(c)), self.out_step)
             columns.append(f.load(f.element(source, at, self.kind), self.type))
-        for r, row in enumerate(transposed(f, columns)):
-            f.store(row, f.element(self.scratch, f.i64(r * plan.lanes), self.kind))
+        for p, row in enumerate(transposed(f, columns)):
+            f.store(row, f.element(self.scratch, f.i64(p * plan.lanes), self.kind))
         mask = first_lanes(f, f.i64(channels), plan.lanes) if channels < plan.lanes else None
         with f.loop(f.i64(0), pixels, f.i64(1)) as r:
             place = f.element(self.scratch, f.mul(r.index, f.i64(plan.lanes)), self.kind)

@@ -8,7 +8,7 @@ lines of a strip, and the few that lie between two lines are worked out for noth
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from glubina.codegen.blocks import first_lanes, transposed
 from glubina.codegen.emitter import Function, Value, vector
@@ -16,7 +16,8 @@ from glubina.codegen.frame import Frame
 from glubina.codegen.planes_plan import FIXED, PER_AXIS
 
 
-class AxisNumbers(NamedTuple):
+@dataclass(frozen=True)
+class AxisNumbers:
     """The run-time numbers of one axis (see `plan_planes`)."""
 
     extent: Value

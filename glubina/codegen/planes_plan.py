@@ -130,7 +130,7 @@ def pays(shape: ConvShape, dtype: np.dtype, target: Target) -> bool:
     vectors, channels = block(per_group, target.registers)
     feed = max(1.0, (vectors + 0.5 * channels) / (vectors * channels))
     planar = feed * wasted * depth * shape.cout / lanes
-    planar += 6 * reads * shape.cin / lanes + 4 + 6 * shape.cout / lanes
+    planar += 10 * reads * shape.cin / lanes + 4 + 6 * shape.cout / lanes
     return planar < 0.8 * direct
 
 

@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_runs import check, run
 from strategies import conv_geometries
 
+from glubina.codegen import planes_plan
 from glubina.codegen.lowering import lower
 from glubina.codegen.target import Target, host
 from glubina.graph import Node, ops
@@ -168,3 +169,80 @@ def test_padding_reads_nothing_outside_the_image():
     linear = run(lower(kernel, host()), kernel, values)[1]
     assert np.isnan(linear[0]).all()
     assert np.isfinite(linear[1]).all()
+
+
+# -- planes -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_planes(monkeypatch):
+    """Every convolution is computed in planes, whatever that costs."""
+
+    def possible(shape, dtype, target):
+        return not shape.cin == shape.geometry.groups == shape.cout
+
+    monkeypatch.setattr(planes_plan, "pays", possible)
+
+
+def planar(made: tuple[Kernel, list[np.ndarray]], terms: int, target: Target | None = None) -> None:
+    lowering = lower(made[0], target or host())
+    assert all(stage.symbol.startswith("planes_") for stage in lowering.stages)
+    verify(made, terms, target)
+
+
+NARROW = [
+    ((5, 28, 28, 1), (5, 5), 6, geometry(padding=((2, 2), (2, 2)))),
+    ((2, 66, 40, 8), (3, 3), 3, geometry(padding=SAME)),
+    ((2, 33, 21, 40), (3, 3), 1, geometry(padding=SAME)),
+    ((2, 9, 9, 16), (3, 3), 10, geometry(stride=(2, 2), padding=SAME)),
+    ((2, 12, 12, 64), (7, 7), 3, geometry(padding=((6, 5), (6, 5)), spread=(2, 2))),
+    ((2, 20, 20, 64), (3, 3), 64, geometry(padding=SAME, groups=16)),
+    ((1, 20, 20, 33), (3, 3), 22, geometry(padding=((-1, 2), (2, -1)), dilation=(2, 1), groups=11)),
+    ((2, 7, 7, 17), (1, 1), 4, geometry()),
+    ((2, 7, 7, 17), (1, 1), 5, geometry(stride=(2, 2))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", NARROW, ids=str)
+def test_few_output_channels(layer, in_planes):
+    x_shape, window, _, a = layer
+    planar(forward(*layer), int(np.prod(window)) * x_shape[-1] // a.groups)
+
+
+@pytest.mark.parametrize(("bits", "registers"), [(256, 16), (128, 32)])
+@pytest.mark.parametrize("layer", NARROW[::3], ids=str)
+def test_few_output_channels_in_narrow_vectors(layer, bits, registers, in_planes):
+    target = dataclasses.replace(host(), vector_bits=bits, registers=registers)
+    planar(forward(*layer), int(np.prod(layer[1])) * layer[0][-1], target)
+
+
+@pytest.mark.parametrize("filters", [1, 2, 3, 8])
+def test_results_without_a_bias_are_finished_along_whole_lines(filters, in_planes):
+    a = geometry(padding=SAME)
+    (x, x_value), (w, w_value) = (
+        leaf((2, 9, 21, 5), "float32", 1),
+        leaf((3, 3, 5, filters), "float32", 2),
+    )
+    y = ops.conv(x, w, a)
+    (mask, mask_value) = leaf(y.shape, "float32", 3)
+    kernel = Kernel("conv", (y,), (x, w, mask), (ops.multiply(y, mask),), y.shape)
+    planar((kernel, [x_value, w_value, mask_value]), 45)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), rank=st.integers(1, 3), dtype=st.sampled_from(["float32", "float64"]))
+def test_any_geometry_in_planes(data, rank, dtype, in_planes):
+    a, spatial, window = data.draw(conv_geometries(rank))
+    channels = a.groups * data.draw(st.integers(1, 6))
+    filters = a.groups * data.draw(st.integers(1, 9))
+    made = forward((data.draw(st.integers(1, 4)), *spatial, channels), window, filters, a, dtype)
+    verify(made, int(np.prod(window)) * channels)
+
+
+def test_few_output_channels_are_computed_in_planes():
+    wide = forward((64, 28, 28, 16), (3, 3), 16, geometry(padding=SAME))[0]
+    narrow = forward((64, 28, 28, 16), (3, 3), 3, geometry(padding=SAME))[0]
+    symbols = [lower(kernel, host()).stages[-1].symbol for kernel in (wide, narrow)]
+    assert [symbol.startswith("planes_") for symbol in symbols] == [False, host().vector_bits > 128]
