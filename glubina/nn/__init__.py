@@ -11,6 +11,7 @@ from glubina.nn.containers import ModuleDict, ModuleList, Sequential
 from glubina.nn.convolution import Conv1d, Conv2d, Conv3d, LazyConv1d, LazyConv2d, LazyConv3d
 from glubina.nn.cross_entropy import CrossEntropyLoss, NLLLoss
 from glubina.nn.dropout import Dropout
+from glubina.nn.embedding import Embedding
 from glubina.nn.errors import ArchitectureError, StateError
 from glubina.nn.group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, RMSNorm
 from glubina.nn.linear import LazyLinear, Linear
@@ -77,6 +78,8 @@ from glubina.nn.rectifiers import (
     Softshrink,
     Threshold,
 )
+from glubina.nn.recurrent import GRU, LSTM, RNN
+from glubina.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from glubina.nn.shape import Flatten, Identity, PixelShuffle, PixelUnshuffle, Unflatten
 from glubina.nn.smooth import (
     GELU,
@@ -125,10 +128,13 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "ELU",
+    "Embedding",
     "Flatten",
     "FocalLoss",
     "GELU",
     "GLU",
+    "GRU",
+    "GRUCell",
     "GaussianNLLLoss",
     "GaussianNoise",
     "GroupNorm",
@@ -146,6 +152,8 @@ __all__ = [
     "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
+    "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LazyConv1d",
     "LazyConv2d",
@@ -173,6 +181,8 @@ __all__ = [
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNN",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",

@@ -50,6 +50,13 @@ def floating(x: Any) -> Tensor:
     return x
 
 
+def whole_numbers(x: Any) -> None:
+    """DTypeError unless the input is a tensor of whole numbers."""
+    if not isinstance(x, Tensor) or x.dtype.kind not in "iu":
+        what = f"{x.dtype} {x.shape}" if isinstance(x, Tensor) else type(x).__name__
+        raise DTypeError(f"expected a tensor of whole numbers, got {what}")
+
+
 def same_dtype(x: Any, weight: Tensor) -> None:
     """DTypeError unless the input is a tensor of the weights' dtype."""
     if not isinstance(x, Tensor) or x.dtype != weight.dtype:
