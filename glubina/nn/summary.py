@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from glubina.graph import Node, ShapeError
-from glubina.graph.node import Shape
+from glubina.graph import Node, ShapeError, ops
+from glubina.graph.node import Shape, topological
 from glubina.graph.ops import opened
+from glubina.graph.ops.scan import body_of
 from glubina.nn.module import Module
 from glubina.tensor import Tensor, no_grad
 
@@ -119,9 +120,11 @@ def _outputs(model: Module, input_shape: Shape, dtype: Any) -> dict[Module, tupl
     first = next((p.dtype for p in model.parameters() if p.dtype.kind == "f"), np.float32)
     x = Tensor(np.zeros((1, *input_shape), first if dtype is None else dtype))
     found: dict[Module, tuple[Shape, int, int]] = {}
-    counted: set[Node] = set()
+    counted: set[object] = set()
 
     def look(module: Module, arguments: tuple[Any, ...], result: Any) -> None:
+        if isinstance(result, tuple) and result:  # a recurrent layer's outputs, then its states
+            result = result[0]
         if isinstance(result, Tensor):
             flops = _flops(result._cell.node, counted)
             _, before, _ = found.get(module, ((), 0, 0))
@@ -145,7 +148,7 @@ def _outputs(model: Module, input_shape: Shape, dtype: Any) -> dict[Module, tupl
     return found
 
 
-def _flops(node: Node, counted: set[Node]) -> int:
+def _flops(node: Node, counted: set[object]) -> int:
     """Additions, multiplications and the like that a value needs beyond what is counted."""
     total = 0
     stack = opened([node])
@@ -156,6 +159,11 @@ def _flops(node: Node, counted: set[Node]) -> int:
         counted.add(current)
         stack.extend(current.sources)
         total += _arithmetic(current)
+        if current.op is ops.SCAN:
+            loop = current.attributes.loop
+            if (current.sources, loop) not in counted:  # other results come with it
+                counted.add((current.sources, loop))
+                total += loop.steps * sum(map(_arithmetic, topological(body_of(current))))
     return total
 
 
