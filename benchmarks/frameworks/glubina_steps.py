@@ -123,8 +123,8 @@ def _layer(layer: spec.Layer, shape: spec.Shape, values: Iterator[spec.Array]) -
                 kind, lambda: Function(ACTIVATIONS[kind])
             )()
         case spec.GlobalAvgPool():
-            axes = tuple(range(1, rank + 1))
-            return Function(lambda x: gl.mean(x, axis=axes))
+            pool = getattr(nn, f"AdaptiveAvgPool{rank}d")(1)
+            made = nn.Sequential(pool, nn.Flatten())
         case spec.MaxPool(window, stride, padding):
             made = getattr(nn, f"MaxPool{rank}d")(window, stride or None, padding)
         case spec.AvgPool(window):

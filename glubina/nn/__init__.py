@@ -6,6 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from glubina.nn import functional, init, utils
 from glubina.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Softmin, Tanh
+from glubina.nn.adaptive import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+)
 from glubina.nn.architecture import build, describe
 from glubina.nn.containers import ModuleDict, ModuleList, Sequential
 from glubina.nn.convolution import Conv1d, Conv2d, Conv3d, LazyConv1d, LazyConv2d, LazyConv3d
@@ -42,7 +50,7 @@ from glubina.nn.noise import (
     DropPath,
     GaussianNoise,
 )
-from glubina.nn.normalisation import BatchNorm1d, BatchNorm2d, LayerNorm
+from glubina.nn.normalisation import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from glubina.nn.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -61,7 +69,14 @@ from glubina.nn.padding import (
     ZeroPad3d,
 )
 from glubina.nn.parameter import Parameter
-from glubina.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from glubina.nn.pooling import (
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
 from glubina.nn.probabilities import BCELoss, BCEWithLogitsLoss, FocalLoss, KLDivLoss
 from glubina.nn.rectifiers import (
     CELU,
@@ -92,21 +107,31 @@ from glubina.nn.smooth import (
     Tanhshrink,
 )
 from glubina.nn.summary import Summary, summary
+from glubina.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from glubina.nn.upsampling import Upsample
 
 if TYPE_CHECKING:
     from glubina.nn.saving import load_model, save_model
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "Add",
     "AlphaDropout",
     "ArchitectureError",
     "Average",
     "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "BatchNorm3d",
     "Bilinear",
     "CELU",
     "CircularPad1d",
@@ -119,6 +144,9 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "DropConnectLinear",
@@ -167,6 +195,7 @@ __all__ = [
     "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
     "Maximum",
     "Mish",
     "Module",
@@ -208,6 +237,7 @@ __all__ = [
     "Threshold",
     "TripletMarginLoss",
     "Unflatten",
+    "Upsample",
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",

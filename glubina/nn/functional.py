@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from glubina.nn.activation import log_softmax, relu, sigmoid, softmax, softmin, tanh
+<<<<<<< HEAD
 from glubina.nn.attention import scaled_dot_product_attention
+=======
+from glubina.nn.adaptive import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
+>>>>>>> c6c0191 (Layers: transposed convolutions, adaptive pooling, upsampling, volumes)
 from glubina.nn.convolution import conv1d, conv2d, conv3d
 from glubina.nn.cross_entropy import cross_entropy, nll_loss
 from glubina.nn.dropout import dropout
@@ -31,7 +42,14 @@ from glubina.nn.merge import bilinear
 from glubina.nn.noise import alpha_dropout, drop_path, dropout1d, dropout2d, dropout3d
 from glubina.nn.normalisation import batch_norm, layer_norm
 from glubina.nn.padding import pad
-from glubina.nn.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from glubina.nn.pooling import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from glubina.nn.probabilities import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -55,6 +73,7 @@ from glubina.nn.rectifiers import (
     threshold,
 )
 from glubina.nn.shape import flatten, pixel_shuffle, pixel_unshuffle
+<<<<<<< HEAD
 from glubina.nn.smooth import (
     gelu,
     glu,
@@ -65,11 +84,28 @@ from glubina.nn.smooth import (
     softsign,
     tanhshrink,
 )
+=======
+from glubina.nn.smooth import glu, logsigmoid, mish, softplus, softsign, tanhshrink
+from glubina.nn.transposed import (
+    conv_transpose,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
+from glubina.nn.upsampling import interpolate
+>>>>>>> c6c0191 (Layers: transposed convolutions, adaptive pooling, upsampling, volumes)
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
+    "avg_pool3d",
     "batch_norm",
     "bilinear",
     "binary_cross_entropy",
@@ -78,6 +114,10 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_transpose",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -102,6 +142,7 @@ __all__ = [
     "hinge_loss",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -112,6 +153,7 @@ __all__ = [
     "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
+    "max_pool3d",
     "mish",
     "mse_loss",
     "multi_margin_loss",

@@ -232,6 +232,14 @@ class BatchNorm2d(_BatchNorm):
     accepts = "(N, H, W, C)"
 
 
+@register
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of volumes (N, D, H, W, C), per channel; see `BatchNorm1d`."""
+
+    ranks = (5,)
+    accepts = "(N, D, H, W, C)"
+
+
 def layer_norm(
     x: Tensor,
     normalized_shape: int | tuple[int, ...],

@@ -66,6 +66,13 @@ def max_pool2d(
     return _largest(x, _geometry(2, kernel_size, stride, padding))
 
 
+def max_pool3d(
+    x: Tensor, kernel_size: Extents, stride: Extents | None = None, padding: Extents = 0
+) -> Tensor:
+    """The largest of each window over D, H and W of (N, D, H, W, C); see `max_pool2d`."""
+    return _largest(x, _geometry(3, kernel_size, stride, padding))
+
+
 def avg_pool1d(
     x: Tensor,
     kernel_size: Extents,
@@ -89,6 +96,17 @@ def avg_pool2d(
     `count_include_pad` tells whether the zeros of the padding count as elements of the mean.
     """
     return _mean(x, _geometry(2, kernel_size, stride, padding), count_include_pad)
+
+
+def avg_pool3d(
+    x: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None = None,
+    padding: Extents = 0,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window over D, H and W of (N, D, H, W, C); see `avg_pool2d`."""
+    return _mean(x, _geometry(3, kernel_size, stride, padding), count_include_pad)
 
 
 class _Pool(Module):
@@ -154,6 +172,13 @@ class MaxPool2d(_MaxPool):
 
 
 @register
+class MaxPool3d(_MaxPool):
+    """The largest of each window over D, H and W of (N, D, H, W, C); see `max_pool2d`."""
+
+    rank = 3
+
+
+@register
 class AvgPool1d(_AvgPool):
     """The mean of each window over L of (N, L, C); see `avg_pool2d`."""
 
@@ -165,3 +190,10 @@ class AvgPool2d(_AvgPool):
     """The mean of each window over H and W of (N, H, W, C); see `avg_pool2d`."""
 
     rank = 2
+
+
+@register
+class AvgPool3d(_AvgPool):
+    """The mean of each window over D, H and W of (N, D, H, W, C); see `avg_pool2d`."""
+
+    rank = 3

@@ -172,7 +172,8 @@ def _arithmetic(node: Node) -> int:
     if name == "matmul":
         return 2 * node.size * node.sources[0].shape[-1]
     if name == "conv":
-        return 2 * node.size * math.prod(node.sources[1].shape[:-1])
+        taps = math.prod(node.sources[1].shape[:-1])  # those on zeros between elements left out
+        return int(2 * node.size * taps // math.prod(node.attributes.input_dilation))
     if name == "attention":
         depth, reach = node.sources[0].shape[3], node.sources[1].shape[1]
         return 2 * (node.size // max(1, node.shape[3])) * reach * (depth + node.shape[3])
