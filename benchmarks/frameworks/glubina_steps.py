@@ -15,22 +15,6 @@ from glubina import nn, optim
 from glubina.nn import functional as F
 
 MODES = ("loop", "compiled", "fit")
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "relu": F.relu,
-    "tanh": F.tanh,
-    "gelu": lambda x: 0.5 * x * (1 + gl.tanh(0.7978845608 * (x + 0.044715 * x * x * x))),
-}
-
-
-class Function(nn.Module):
-    """A function of the input as a layer."""
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self.function = function
-
-    def forward(self, x: Any) -> Any:
-        """The function."""
-        return self.function(x)
 
 
 class Residual(nn.Module):
@@ -55,21 +39,15 @@ class Branches(nn.Module):
         return gl.concat([path(x) for path in self.paths], axis=-1)
 
 
-class Embedding(nn.Module):
-    """A row of a table for every token, and one for every place if those are given."""
+class Positions(nn.Module):
+    """A row of a table for every place, added."""
 
-    def __init__(self, table: Any, places: Any) -> None:
-        self.table = nn.Parameter(table)
-        self.places = None if places is None else nn.Parameter(places)
+    def __init__(self, places: Any) -> None:
+        self.places = nn.Parameter(places)
 
     def forward(self, x: Any) -> Any:
-        """(N, T) tokens to (N, T, width)."""
-        found = (
-            F.embedding(x, self.table)
-            if hasattr(F, "embedding")
-            else gl.take(self.table, x, axis=0)
-        )
-        return found if self.places is None else found + self.places
+        """The input plus its places' rows."""
+        return x + self.places
 
 
 class Attention(nn.Module):
@@ -83,17 +61,19 @@ class Attention(nn.Module):
         n, time, width = x.shape
         parts = gl.reshape(self.inward(x), (n, time, 3, self.heads, width // self.heads))
         q, k, v = (parts[:, :, i].permute_dims((0, 2, 1, 3)) for i in range(3))
-        y = _attend(q, k, v)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.outward(gl.reshape(y.permute_dims((0, 2, 1, 3)), (n, time, width)))
 
 
-def _attend(q: Any, k: Any, v: Any) -> Any:
-    if hasattr(F, "scaled_dot_product_attention"):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    time, depth = q.shape[-2:]
-    scores = q @ k.permute_dims((0, 1, 3, 2)) * depth**-0.5
-    hidden = gl.tensor(np.triu(np.full((time, time), -1e9, np.float32), 1))
-    return gl.softmax(scores + hidden, axis=-1) @ v
+class FirstOf(nn.Module):
+    """The first of a layer's results."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
+
+    def forward(self, x: Any) -> Any:
+        """The first result."""
+        return self.layer(x)[0]
 
 
 def network(layers: spec.Layers, shape: spec.Shape, values: Iterator[spec.Array]) -> nn.Module:
@@ -113,15 +93,16 @@ def _layer(layer: spec.Layer, shape: spec.Shape, values: Iterator[spec.Array]) -
             return Residual(network(body, shape, values), network(shortcut, shape, values))
         case spec.Branches(paths):
             return Branches([network(path, shape, values) for path in paths])
-        case spec.Embedding(positions=positions):
-            return Embedding(next(values), next(values) if positions else None)
+        case spec.Embedding(count, width, positions):
+            table = nn.Embedding(count, width)
+            table.weight.data = gl.tensor(next(values))
+            made = nn.Sequential(table, Positions(next(values))) if positions else table
         case spec.Attention(heads):
             inward, outward = spec.Dense(3 * shape[-1]), spec.Dense(shape[-1])
             return Attention(heads, _layer(inward, shape, values), _layer(outward, shape, values))
         case spec.Activation(kind):
-            return {"relu": nn.ReLU, "tanh": nn.Tanh}.get(
-                kind, lambda: Function(ACTIVATIONS[kind])
-            )()
+            kinds = {"relu": nn.ReLU(), "tanh": nn.Tanh(), "gelu": nn.GELU(approximate="tanh")}
+            made = kinds[kind]
         case spec.GlobalAvgPool():
             pool = getattr(nn, f"AdaptiveAvgPool{rank}d")(1)
             made = nn.Sequential(pool, nn.Flatten())
@@ -157,17 +138,6 @@ def _with_weights(layer: spec.Layer, shape: spec.Shape, rank: int) -> Any:
         case spec.LSTM(units):
             return FirstOf(nn.LSTM(channels, units, batch_first=True))
     raise NotImplementedError(f"Glubina's side lacks {layer}")
-
-
-class FirstOf(nn.Module):
-    """The first of a layer's results."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        self.layer = layer
-
-    def forward(self, x: Any) -> Any:
-        """The first result."""
-        return self.layer(x)[0]
 
 
 def _set(

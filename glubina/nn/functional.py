@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from glubina.nn.activation import log_softmax, relu, sigmoid, softmax, softmin, tanh
-<<<<<<< HEAD
-from glubina.nn.attention import scaled_dot_product_attention
-=======
 from glubina.nn.adaptive import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -14,7 +11,7 @@ from glubina.nn.adaptive import (
     adaptive_max_pool2d,
     adaptive_max_pool3d,
 )
->>>>>>> c6c0191 (Layers: transposed convolutions, adaptive pooling, upsampling, volumes)
+from glubina.nn.attention import scaled_dot_product_attention
 from glubina.nn.convolution import conv1d, conv2d, conv3d
 from glubina.nn.cross_entropy import cross_entropy, nll_loss
 from glubina.nn.dropout import dropout
@@ -73,7 +70,6 @@ from glubina.nn.rectifiers import (
     threshold,
 )
 from glubina.nn.shape import flatten, pixel_shuffle, pixel_unshuffle
-<<<<<<< HEAD
 from glubina.nn.smooth import (
     gelu,
     glu,
@@ -84,8 +80,6 @@ from glubina.nn.smooth import (
     softsign,
     tanhshrink,
 )
-=======
-from glubina.nn.smooth import glu, logsigmoid, mish, softplus, softsign, tanhshrink
 from glubina.nn.transposed import (
     conv_transpose,
     conv_transpose1d,
@@ -93,7 +87,6 @@ from glubina.nn.transposed import (
     conv_transpose3d,
 )
 from glubina.nn.upsampling import interpolate
->>>>>>> c6c0191 (Layers: transposed convolutions, adaptive pooling, upsampling, volumes)
 
 __all__ = [
     "adaptive_avg_pool1d",
