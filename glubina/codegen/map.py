@@ -1,7 +1,8 @@
 """Element-wise kernels (and pooling): one loop nest over the outputs, vectors along the last axis.
 
 Threads take contiguous parts of the elements, or of the rows where rows differ. Several vectors
-are worked out before any is stored, and the last, incomplete one is masked.
+are worked out before any is stored, and the last, incomplete one is masked. Kernels that read
+across their order run in tiles (`tiles`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.nest import inner_extent
 from glubina.codegen.target import Target
+from glubina.codegen.tile_plan import tiling
+from glubina.codegen.tiles import TileEvaluator, Tiles
 from glubina.graph.philox import GROUP
 from glubina.schedule.affine import Affine, Space
 from glubina.schedule.views import reshaped, steady_inputs
@@ -55,16 +58,21 @@ def vectors_for(form: Structure, lanes: int) -> int:
 
 
 def make_evaluator(
-    frame: Frame, form: Structure, space: Space, lanes: int, first: int
+    frame: Frame,
+    form: Structure,
+    space: Space,
+    lanes: int,
+    first: int,
+    kind: type[Evaluator] = Evaluator,
 ) -> Evaluator:
-    """An evaluator whose inputs are the frame's first buffers.
+    """An evaluator (of a kind) whose inputs are the frame's first buffers.
 
     first: the position among the frame's numbers where the scalars of the structure begin.
     """
     pointers = {node: frame.buffer(i) for i, node in enumerate(form.kernel.inputs)}
     constants = frame.constants(form.numbers, first)
     steady = steady_inputs(form.kernel)
-    evaluator = Evaluator(frame, space, lanes, pointers, constants, steady)
+    evaluator = kind(frame, space, lanes, pointers, constants, steady)
     evaluator.indexed = frozenset(
         (n.sources[0], n.attributes) for n in form.order if n.op.name == "pool_index"
     )
@@ -87,12 +95,22 @@ class _Map:
         self.frame = Frame(symbol, len(kernel.inputs) + len(kernel.outputs))
         self.f = self.frame.f
         self.space = Space()
-        self.evaluator = make_evaluator(self.frame, form, self.space, self.lanes, 1)
+        self.tiling = tiling(form, self.lanes)
+        kind = Evaluator if self.tiling is None else TileEvaluator
+        self.evaluator = make_evaluator(self.frame, form, self.space, self.lanes, 1, kind)
         count = len(kernel.inputs)
         self.targets = [self.frame.buffer(count + i) for i in range(len(kernel.outputs))]
 
     def function(self) -> Function:
         """Write it."""
+        if self.tiling is not None:
+            assert isinstance(self.evaluator, TileEvaluator)
+            leading = self.tiling.extents[0] // max(1, self.kernel.space[0])
+            tiles = Tiles(
+                self.frame, self.evaluator, self.kernel.outputs, self.targets, self.tiling
+            )
+            tiles.write(leading)
+            return self.frame.finish()
         inner = inner_extent(
             self.kernel.outputs, frozenset(self.kernel.inputs), self.kernel.space, self.lanes
         )

@@ -34,7 +34,7 @@ def inner_extent(
             return piece
     first = len(extents) - 1
     inner = extents[-1]
-    while first > 0 and (inner * 2 < lanes or _joins(used, terms, extents, first)):
+    while first > 0 and (inner * 2 < lanes or joins(used, terms, extents, first)):
         first -= 1
         inner *= extents[first]
     return None if first == 0 else math.prod(extents[first:])
@@ -59,7 +59,7 @@ def affines(*groups: Iterable[Affine]) -> list[Affine]:
     return list(found)
 
 
-def _joins(used: list[Affine], terms: list[Term], extents: list[int], axis: int) -> bool:
+def joins(used: Sequence[Affine], terms: Sequence[Term], extents: Sequence[int], axis: int) -> bool:
     """Whether axis - 1 and axis can run as one: their steps fit in every index."""
     outer, inner, extent = terms[axis - 1], terms[axis], extents[axis]
     return all(a.coefficient(outer) == a.coefficient(inner) * extent for a in used)
