@@ -41,6 +41,7 @@ from glubina.nn.margin import (
 )
 from glubina.nn.merge import Add, Average, Bilinear, Concatenate, Maximum, Multiply
 from glubina.nn.module import Module
+from glubina.nn.multihead import MultiheadAttention
 from glubina.nn.noise import (
     AlphaDropout,
     DropConnectLinear,
@@ -77,6 +78,7 @@ from glubina.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from glubina.nn.positional import SinusoidalPositionalEncoding
 from glubina.nn.probabilities import BCELoss, BCEWithLogitsLoss, FocalLoss, KLDivLoss
 from glubina.nn.rectifiers import (
     CELU,
@@ -107,6 +109,12 @@ from glubina.nn.smooth import (
     Tanhshrink,
 )
 from glubina.nn.summary import Summary, summary
+from glubina.nn.transformer import (
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from glubina.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from glubina.nn.upsampling import Upsample
 
@@ -202,6 +210,7 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "Multiply",
     "NLLLoss",
     "PReLU",
@@ -224,6 +233,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositionalEncoding",
     "SmoothL1Loss",
     "Softmax",
     "Softmin",
@@ -235,6 +245,10 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
     "Upsample",
