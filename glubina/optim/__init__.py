@@ -7,8 +7,12 @@ from typing import Any
 
 from glubina.optim import lr_scheduler
 from glubina.optim.adadelta import Adadelta
+from glubina.optim.adagrad import Adagrad
 from glubina.optim.adam import Adam, AdamW
+from glubina.optim.adam_kin import Adamax, NAdam, RAdam
 from glubina.optim.clip import clip_grad_norm_, clip_grad_value_
+from glubina.optim.lbfgs import LBFGS
+from glubina.optim.lion import Lion
 from glubina.optim.lr_scheduler import (
     ChainedScheduler,
     ConstantLR,
@@ -28,7 +32,9 @@ from glubina.optim.lr_scheduler import (
     SequentialLR,
     StepLR,
 )
+from glubina.optim.muon import Muon
 from glubina.optim.optimizer import Optimizer
+from glubina.optim.rmsprop import RMSprop
 from glubina.optim.sgd import SGD
 
 RULES: dict[str, Callable[[Any], Optimizer]] = {
@@ -36,6 +42,12 @@ RULES: dict[str, Callable[[Any], Optimizer]] = {
     "adam": Adam,
     "adamw": AdamW,
     "adadelta": Adadelta,
+    "adagrad": Adagrad,
+    "adamax": Adamax,
+    "lion": Lion,
+    "nadam": NAdam,
+    "radam": RAdam,
+    "rmsprop": RMSprop,
 }
 
 
@@ -48,8 +60,10 @@ def named(name: str) -> Callable[[Any], Optimizer]:
 
 __all__ = [
     "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
@@ -57,14 +71,20 @@ __all__ = [
     "CyclicLR",
     "ExponentialLR",
     "InversePowerLR",
+    "LBFGS",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
+    "Lion",
     "MultiStepLR",
     "MultiplicativeLR",
+    "Muon",
+    "NAdam",
     "OneCycleLR",
     "Optimizer",
     "PolynomialLR",
+    "RAdam",
+    "RMSprop",
     "RULES",
     "ReduceLROnPlateau",
     "SGD",

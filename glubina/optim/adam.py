@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import numpy as np
-
 from glubina.graph import Node, ops
 from glubina.graph.node import DType
 from glubina.graph.ops import Formula
-from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slope
+from glubina.optim.counted import DOUBLE, Counted, check_betas
+from glubina.optim.optimizer import Group, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
-from glubina.tensor import Tensor, tensor
+from glubina.tensor import Tensor
 from glubina.tensor.base import consume_value
 
-DOUBLE = np.dtype(np.float64)
 
-
-class Adam(Optimizer):
+class Adam(Counted):
     """w ← w − lr · m̂ / (√v̂ + eps).
 
     m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g², with m̂ = m / (1 − β₁ᵗ) and
@@ -47,19 +44,16 @@ class Adam(Optimizer):
             "amsgrad": amsgrad,
             "maximize": maximize,
         }
-        self._sizes: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
         super()._check(group)
-        if len(group["betas"]) != 2 or not all(0 <= b < 1 for b in group["betas"]):
-            raise ValueError(f"betas are two numbers from 0 to below 1, got {group['betas']}")
+        check_betas(group)
 
     def _update(self, group: Group, settings: Settings, params: list[Tensor]) -> Updates:
         updates: Updates = []
         for step, members in self._by_age(group, params, updates):
-            t = _next(consume_value(step))
-            updates.append((step, t))
+            t = self._counted(step, updates)
             sizes = self._step_sizes(settings, t, step, members[0].dtype, updates)
             numbers = settings.numbers(
                 members[0].dtype, "1 - beta1", "beta2", "1 - beta2", "eps", "kept"
@@ -67,30 +61,6 @@ class Adam(Optimizer):
             for parameter in members:
                 self._one(group, settings, parameter, (*sizes, *numbers), updates)
         return updates
-
-    def _by_age(
-        self, group: Group, params: list[Tensor], updates: Updates
-    ) -> list[tuple[Tensor, list[Tensor]]]:
-        """The parameters by the count of their steps: those that began together share one."""
-        ages: dict[tuple[int, Any], tuple[Tensor, list[Tensor]]] = {}
-        fresh: Tensor | None = None
-        for parameter in params:
-            state = self.state.setdefault(parameter, {})
-            if "step" not in state:
-                fresh = tensor(np.zeros((), np.int64)) if fresh is None else fresh
-                state["step"] = fresh
-            step = state["step"]
-            ages.setdefault((id(step), parameter.dtype), (step, []))[1].append(parameter)
-        chosen = {id(p) for p in params}
-        for parameter in group["params"]:
-            # One that shares the count but has no gradient this time goes its own way.
-            state = self.state.get(parameter, {})
-            if id(parameter) not in chosen and "step" in state:
-                shared = state["step"]
-                if any(step is shared for step, _ in ages.values()):
-                    state["step"] = own = tensor(np.zeros((), np.int64))
-                    updates.append((own, consume_value(shared)))
-        return list(ages.values())
 
     def _step_sizes(
         self, settings: Settings, t: Node, step: Tensor, dtype: DType, updates: Updates
@@ -102,11 +72,7 @@ class Adam(Optimizer):
         lr, beta1, beta2 = (settings.number(n, DOUBLE) for n in ("lr", "beta1", "beta2"))
         size = _size(lr, beta1, t, settings=(dtype,))
         scale = _scale(beta2, t, settings=(dtype,))
-        kept = self._sizes.get(id(step))
-        if kept is None:
-            zero = np.zeros((), dtype)
-            kept = self._sizes[id(step)] = (step, tensor(zero), tensor(zero))
-        updates += [(kept[1], size), (kept[2], scale)]
+        self._keep(step, dtype, (size, scale), updates)
         return size, scale
 
     def _one(
@@ -122,8 +88,8 @@ class Adam(Optimizer):
         w, g = consume_value(parameter), gradient_of(parameter)
         g = slope(group, settings, w, g, decay=not self.decoupled)
         mean, square = self._remembered(parameter, "exp_avg", "exp_avg_sq")
-        m = _mean(consume_value(mean), g, share)
-        v = _mean_square(consume_value(square), g, beta, square_share)
+        m = mean_of(consume_value(mean), g, share)
+        v = mean_square_of(consume_value(square), g, beta, square_share)
         updates += [(mean, m), (square, v)]
         if group["amsgrad"]:
             (largest,) = self._remembered(parameter, "max_exp_avg_sq")
@@ -131,11 +97,6 @@ class Adam(Optimizer):
             updates.append((largest, v))
         decay = [kept] if self.decoupled and group["weight_decay"] else []
         updates.append((parameter, _descend(w, m, v, size, scale, eps, *decay)))
-
-
-@Formula
-def _next(t: Node) -> Node:
-    return ops.add(t, ops.full_like(t, 1))
 
 
 @Formula
@@ -154,14 +115,14 @@ def _scale(dtype: DType, beta: Node, t: Node) -> Node:
 
 
 @Formula
-def _mean(m: Node, g: Node, share: Node) -> Node:
-    """m + (1 − β) (g − m)."""
+def mean_of(m: Node, g: Node, share: Node) -> Node:
+    """The running mean of the gradient: m + (1 − β) (g − m)."""
     return ops.add(m, ops.multiply(ops.subtract(g, m), ops.broadcast(share, g.shape)))
 
 
 @Formula
-def _mean_square(v: Node, g: Node, beta: Node, share: Node) -> Node:
-    """β v + (1 − β) g²."""
+def mean_square_of(v: Node, g: Node, beta: Node, share: Node) -> Node:
+    """The running mean of its square: β v + (1 − β) g²."""
     kept = ops.multiply(v, ops.broadcast(beta, v.shape))
     return ops.add(kept, ops.multiply(ops.multiply(g, g), ops.broadcast(share, g.shape)))
 

@@ -21,6 +21,8 @@ NUMBERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "beta2": lambda group: group["betas"][1],
     "1 - beta1": lambda group: 1 - group["betas"][0],
     "1 - beta2": lambda group: 1 - group["betas"][1],
+    "1 - alpha": lambda group: 1 - group["alpha"],
+    "1 - momentum": lambda group: 1 - group["momentum"],
     "1 - rho": lambda group: 1 - group["rho"],
     "kept": lambda group: 1 - group["lr"] * group["weight_decay"],
     "undamped": lambda group: 1.0,
