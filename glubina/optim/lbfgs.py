@@ -23,12 +23,13 @@ class LBFGS(Optimizer):
     """w ← w + t d, where d = −H g and H, the inverse Hessian, is estimated from the last steps.
 
     `step(closure)` takes a function that clears the gradients, computes the loss, calls
-    `backward()` and returns the loss; one step makes up to `max_iter` iterations and calls it up
-    to `max_eval` times (max_iter · 5 / 4 unless given; a line search that has begun is finished). It ends when the largest derivative is at
-    most `tolerance_grad` or a step or the change of the loss is below `tolerance_change`.
-    `history_size` steps are remembered. line_search_fn: None (t = lr) or "strong_wolfe". For the
-    whole data set at once, not for mini-batches; not inside `gl.compile`, since it looks at the
-    values (the closure may be compiled). Source: Nocedal and Wright, Numerical Optimization, 7.2.
+    `backward()` and returns the loss; one step makes up to `max_iter` iterations and begins none
+    after `max_eval` calls of it (max_iter · 5 / 4 unless given). It ends when the largest
+    derivative is at most `tolerance_grad`, or a step or the change of the loss is below
+    `tolerance_change`. `history_size` steps are remembered. line_search_fn: None (t = lr) or
+    "strong_wolfe". For the whole data set at once, not for mini-batches; not inside `gl.compile`,
+    since it looks at the values (the closure may be compiled). Source: Nocedal and Wright,
+    Numerical Optimization, algorithm 7.5.
     """
 
     def __init__(
