@@ -25,12 +25,10 @@ from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.matmul_plan import Factor, MatmulShape, plan_matmul, workspaces
 from glubina.codegen.operands import Operands
 from glubina.codegen.target import Target
+from glubina.codegen.winograd_choice import choose
 from glubina.codegen.winograd_parts import shared_modules
 from glubina.codegen.winograd_plan import (
-    NUMBERS,
-    WORKSPACES,
-    filter_pays,
-    pays,
+    Tile,
     plan_winograd,
     plan_winograd_filter,
 )
@@ -108,8 +106,8 @@ def _conv(form: Structure, target: Target) -> Lowering:
         x.shape[0], x.shape[1:-1], x.shape[-1], w.shape[:-2], anchor.shape[1:-1],
         w.shape[-1], anchor.attributes,
     )  # fmt: skip
-    if pays(shape, anchor.dtype, target):
-        return _winograd(form, target, shape)
+    if tile := choose(shape, anchor.dtype, target, False):
+        return _winograd(form, target, shape, tile)
     if planes_plan.pays(shape, anchor.dtype, target):
         return _planes(form, target, shape)
     calls = plan_conv(shape, anchor.dtype, target)
@@ -138,33 +136,30 @@ def _conv(form: Structure, target: Target) -> Lowering:
     return _lowering(key, operands, stages, (), write, flops)
 
 
-def _winograd(form: Structure, target: Target, shape: ConvShape) -> Lowering:
+def _winograd(form: Structure, target: Target, shape: ConvShape, tile: Tile) -> Lowering:
     kernel, anchor = form.kernel, form.kernel.anchors[0]
     x, w = anchor.sources
-    call = plan_winograd(shape, target)
+    call = plan_winograd(shape, tile, target)
     plan = call.plan
-    operands = Operands(form, target, WORKSPACES)
+    operands = Operands(form, target, len(call.workspaces))
     places = operands.plain(x), operands.plain(w)
     key = _key(form, "winograd", plan, operands.compiled, places)
     own = len(kernel.inputs) + len(kernel.outputs)
-    stages = (
-        Stage(f"turn_{key}", (places[1], -1), (), (places[1],)),
-        Stage(
-            f"winograd_{key}",
-            (*range(own), places[0], -1, -2),
-            (*call.numbers, *form.arguments()),
-        ),
-    )
-    finish = _finish(form, plan.lanes, NUMBERS, anchor.shape)
+    turn = winograd.turn(plan)
+    before = Stage(turn.name, (places[1], -2), call.turn, (places[1],))
+    buffers = (*range(own), places[0], places[1] if plan.local else -2, -1)
+    stage = Stage(f"winograd_{key}", buffers, (*call.numbers, *form.arguments()))
+    finish = _finish(form, plan.lanes, len(call.numbers), anchor.shape)
 
     def write() -> list[Function]:
-        return [
-            winograd.emit_filter(f"turn_{key}", plan),
-            winograd.emit_winograd(f"winograd_{key}", plan, finish, own + 3),
-        ]
+        return [winograd.emit_winograd(f"winograd_{key}", plan, finish, own + 3)]
 
+    parts = list(winograd.parts(plan).values())
+    shared = shared_modules(parts if plan.local else [turn, *parts])
     flops = 2 * anchor.size * prod(w.shape[:-1])
-    return _lowering(key, operands, stages, call.workspaces, write, flops)
+    stages = (stage,) if plan.local else (before, stage)
+    lowering = _lowering(key, operands, stages, call.workspaces, write, flops)
+    return replace(lowering, shared=shared)
 
 
 def _planes(form: Structure, target: Target, shape: ConvShape) -> Lowering:
@@ -207,8 +202,8 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
         x.shape[0], x.shape[1:-1], x.shape[-1], window, g.shape[1:-1], g.shape[-1], geometry
     )
     call = conv_filter.plan_filter(shape, anchor.dtype, target)
-    if filter_pays(shape, anchor.dtype, target):
-        return _winograd_filter(form, target, shape, call.plan, call.numbers, (x, g))
+    if tile := choose(shape, anchor.dtype, target, True):
+        return _winograd_filter(form, target, shape, tile, call.plan, call.numbers, (x, g))
     plan = call.plan
     operands = Operands(form, target, 1)
     places = operands.plain(x), operands.plain(g)
@@ -231,12 +226,12 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
 
 
 def _winograd_filter(
-    form: Structure, target: Target, shape: ConvShape, plan: conv_filter.FilterPlan,
-    numbers: tuple[int, ...], sources: tuple[Node, Node],
+    form: Structure, target: Target, shape: ConvShape, tile: Tile,
+    plan: conv_filter.FilterPlan, numbers: tuple[int, ...], sources: tuple[Node, Node],
 ) -> Lowering:  # fmt: skip
     """The parts by transforms; their sum as in the direct way, whose plan and numbers are given."""
     kernel, anchor = form.kernel, form.kernel.anchors[0]
-    call = plan_winograd_filter(shape, target)
+    call = plan_winograd_filter(shape, tile, target)
     operands = Operands(form, target, len(call.workspaces))
     places = operands.plain(sources[0]), operands.plain(sources[1])
     key = _key(form, "winograd_filter", plan, operands.compiled, places)

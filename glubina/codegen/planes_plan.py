@@ -113,9 +113,15 @@ def block(channels: int, registers: int) -> tuple[int, int]:
 
 def pays(shape: ConvShape, dtype: np.dtype, target: Target) -> bool:
     """Whether planes cost less than vectors of output channels, by count of vector operations."""
-    a, lanes = shape.geometry, target.lanes(dtype)
-    if shape.cin == a.groups == shape.cout or lanes == 1:
+    if shape.cin == shape.geometry.groups == shape.cout or target.lanes(dtype) == 1:
         return False
+    planar, direct = costs(shape, dtype, target)
+    return planar < 0.8 * direct
+
+
+def costs(shape: ConvShape, dtype: np.dtype, target: Target) -> tuple[float, float]:
+    """Vector operations for each output pixel: in planes, and with vectors of output channels."""
+    a, lanes = shape.geometry, target.lanes(dtype)
     per_group = shape.cout // a.groups
     axes = phases_of(shape)
     taps = prod(sum(phase.taps for phase in axis) / len(axis) for axis in axes)
@@ -131,7 +137,7 @@ def pays(shape: ConvShape, dtype: np.dtype, target: Target) -> bool:
     feed = max(1.0, (vectors + 0.5 * channels) / (vectors * channels))
     planar = feed * wasted * depth * shape.cout / lanes
     planar += 10 * reads * shape.cin / lanes + 4 + 6 * shape.cout / lanes
-    return planar < 0.8 * direct
+    return planar, direct
 
 
 def plan_planes(shape: ConvShape, dtype: np.dtype, target: Target, even: bool) -> list[PlanesCall]:

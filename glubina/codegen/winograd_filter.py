@@ -14,7 +14,7 @@ from __future__ import annotations
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.frame import Frame
 from glubina.codegen.packing import count_value
-from glubina.codegen.winograd_parts import KIND, Part, gradients, points, products, tiles
+from glubina.codegen.winograd_parts import KIND, Part, gradients, name_of, points, products, tiles
 from glubina.codegen.winograd_plan import FILTER_NUMBERS, FilterTiles
 
 
@@ -32,8 +32,7 @@ def parts(plan: FilterTiles) -> dict[str, Part]:
 def partials(plan: FilterTiles) -> Part:
     """The first stage. Buffers: x, g, the partial results, the slots."""
     masks = "".join("m" if masked else "f" for masked in plan.masked)
-    lines = "_".join(f"{line.outputs}of{line.taps}" for line in plan.tile)
-    name = f"wino_partials_{lines}_{plan.lanes}_{plan.rows}_{plan.vectors}{masks}"
+    name = f"wino_partials_{name_of(plan.tile)}_{plan.lanes}_{plan.rows}_{plan.vectors}{masks}"
     return Part(name, lambda name: _Emit(name, plan).function())
 
 

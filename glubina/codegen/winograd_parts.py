@@ -20,6 +20,9 @@ from glubina.codegen.winograd_lines import Line, inputs, sums, values
 KIND = "float"
 Tile = tuple[Line, Line]
 Numbers = Sequence[Value]
+AHEAD = 1
+"""So many tiles ahead pixels are fetched into the cache."""
+
 Transform = Callable[[Function, int, Sequence[Value]], list[Value]]
 """From the numbers along an axis (0 or 1) to the transformed ones."""
 
@@ -54,7 +57,8 @@ def points(tile: Tile) -> int:
     return tile[0].points * tile[1].points
 
 
-def _named(tile: Tile) -> str:
+def name_of(tile: Tile) -> str:
+    """A tile's name, for those of functions."""
     return "_".join(f"{line.outputs}of{line.taps}" for line in tile)
 
 
@@ -85,7 +89,7 @@ def tiles(tile: Tile, side: Side, lanes: int, masked: bool) -> Part:
     from one pixel to the next; the pixels before an image at which its first tile begins; how many
     channels; cell and step.
     """
-    name = f"wino_{side}_{_named(tile)}_{lanes}{'m' if masked else ''}"
+    name = f"wino_{side}_{name_of(tile)}_{lanes}{'m' if masked else ''}"
     return Part(name, lambda name: _tiles(name, tile, side, lanes, masked))
 
 
@@ -118,7 +122,7 @@ def _tiles(name: str, tile: Tile, side: Side, lanes: int, masked: bool) -> Funct
             mask = None
             if masked:
                 mask = first_lanes(f, f.sub(n["channels"], channel.index), lanes)
-            _tile(f, table, there, channel.index, mask, n["step"], lanes, sizes, tile, transform)
+            _tile(f, table, there, channel.index, mask, n, lanes, sizes, tile, transform)
     f.return_()
     return f
 
@@ -146,16 +150,20 @@ def _addresses(
 
 
 def _tile(
-    f: Function, table: Value, to: Value, channel: Value, mask: Value | None, step: Value,
+    f: Function, table: Value, to: Value, channel: Value, mask: Value | None, n: dict[str, Value],
     lanes: int, sizes: tuple[int, ...], tile: Tile, transform: Transform,
 ) -> None:  # fmt: skip
     """One vector of channels of a tile."""
     type_ = vector(KIND, lanes)
-    there = f.element(to, channel, KIND)
+    there, step = f.element(to, channel, KIND), n["step"]
+    ahead = f.mul(n["pixel"], f.i64(AHEAD * tile[1].outputs))
 
     def load(i: int, j: int) -> Value:
         base = f.load(f.element(table, f.i64(sizes[1] * i + j), "ptr"), "ptr")
-        return f.load_lanes(f.element(base, channel, KIND), type_, mask)
+        here = f.element(base, channel, KIND)
+        if j >= sizes[1] - tile[1].outputs:
+            f.prefetch(f.element(here, ahead, KIND), 1)
+        return f.load_lanes(here, type_, mask)
 
     def store(i: int, j: int, value: Value) -> None:
         at = f.mul(step, f.i64(tile[1].points * i + j))
@@ -174,7 +182,7 @@ def weights(tile: Tile, lanes: int, masked: bool) -> Part:
     to the next, input channels, output channels in all, those from the panel's first on (others
     are not stored, or zeros), the panel's width, elements from one point to the next.
     """
-    name = f"wino_weights_{_named(tile)}_{lanes}{'m' if masked else ''}"
+    name = f"wino_weights_{name_of(tile)}_{lanes}{'m' if masked else ''}"
     return Part(name, lambda name: _weights(name, tile, lanes, masked))
 
 
@@ -265,7 +273,7 @@ def results(tile: Tile, lanes: int) -> Part:
     Arguments: the products, the result; how many channels, of both; elements from one point to the
     next. From one output to the next are as many elements as channels.
     """
-    name = f"wino_results_{_named(tile)}_{lanes}"
+    name = f"wino_results_{name_of(tile)}_{lanes}"
 
     def make(name: str) -> Function:
         words = ("channels", "step")
@@ -301,7 +309,7 @@ def gradients(tile: Tile, lanes: int, masked: bool) -> Part:
     on; elements from one tap to the next, from one point to the next; whether the result is 0 so
     far (1) or is added to (0).
     """
-    name = f"wino_gradients_{_named(tile)}_{lanes}{'m' if masked else ''}"
+    name = f"wino_gradients_{name_of(tile)}_{lanes}{'m' if masked else ''}"
     return Part(name, lambda name: _gradients(name, tile, lanes, masked))
 
 

@@ -1,40 +1,102 @@
-"""How a convolution by Winograd's transforms is computed: where, register block, tiles, numbers."""
+"""How a convolution by Winograd's transforms is computed: its register block, splits, numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
-from glubina.codegen.conv_plan import ConvShape
+from glubina.codegen.conv_plan import ConvShape, block_shape
 from glubina.codegen.target import Target
 from glubina.codegen.winograd_lines import Line
 
-SIDE, INSIDE = 6, 4  # of a tile's inputs and outputs
-POINTS = SIDE * SIDE
-WORKSPACES = 2  # the transformed filter; the threads' tiles
-NUMBERS = 11  # how many numbers the second stage has before the epilogue's
-CACHE_BYTES = 3 << 17
-"""The tiles that one thread works on at a time: a part of the second-level cache."""
+Tile = tuple[Line, Line]
+
+NUMBERS = (
+    "slots", "slot", "shares", "total", "chunk", "down", "across", "height", "width", "out_height",
+    "out_width", "top", "left", "step_in", "share", "step_products", "deep", "step_weights",
+    "inputs", "products", "weights",
+)  # fmt: skip
+"""The numbers of a convolution: slots and their elements; shares of output channels; tiles in all
+and at once; tiles along each axis; extents of input and output; zeros before; elements of inputs
+from one point to the next; channels of a share; elements of products from one point to the next;
+input channels whose filter is transformed at a time, and its elements from one point to the next;
+where in a slot things are."""
+
+FILTER_NUMBERS = (
+    "slots", "slot", "parts", "shares", "total", "chunk", "down", "across", "height", "width",
+    "out_height", "out_width", "top", "left", "cin", "cout", "cell_in", "step_in", "cell_out",
+    "step_out", "share", "group", "step_products", "inputs", "outputs", "products",
+)  # fmt: skip
+"""The numbers of a filter's gradient: as above, and how many parts; channels; elements from one
+tile to the next; input channels at a time."""
+
 SLOTS = 32
 """At most so many threads take part."""
+
+CACHE_BYTES = 3 << 17
+"""The tiles that one thread works on at a time: a part of the second-level cache."""
+
+CHUNK_BYTES = 3 << 18
+"""The tiles of input and gradient that one thread works on at a time."""
+
+PARTS = 32
+PARTIAL_BYTES = 1 << 24
+"""The most partial gradients, in number and in bytes all together."""
+
+ITEMS = 8
+WIDE = 64
+"""So many items at least, if the shares of output channels are not narrower than this."""
+
+GROUP = 128
+"""About how many input channels' products, or transformed weights, there are at a time."""
+
+LEAST = 24
+"""The fewest tiles at once, if there are so many: each time the whole filter is read."""
+
+FEW = 48
+"""Tiles up to which each item transforms the part of the filter that it needs."""
+
+
+def _up(count: int, size: int) -> int:
+    return -(-count // size) * size
+
+
+def counts(shape: ConvShape, tile: Tile) -> tuple[int, int]:
+    """How many tiles cover the outputs, along each axis."""
+    outputs = shape.outputs if len(shape.outputs) == 2 else (1, *shape.outputs)
+    down, across = (-(-n // line.outputs) for n, line in zip(outputs, tile, strict=True))
+    return down, across
+
+
+def _plane(shape: ConvShape) -> tuple[int, ...]:
+    """Extents of the input and the output, and zeros before: a single axis is a line of images."""
+    first = (1,) * (2 - len(shape.spatial))
+    pads = (*(0 for _ in first), *(p[0] for p in shape.geometry.padding))
+    return (*first, *shape.spatial, *first, *shape.outputs, *pads)
 
 
 @dataclass(frozen=True)
 class WinogradPlan:
-    """What is compiled in: the channels, the register block, the tiles that there is room for."""
+    """What is compiled in: the tile, the channels, the register block.
 
+    rank: the spatial axes. local: whether the items transform the filter themselves.
+    """
+
+    tile: Tile
+    rank: int
     lanes: int
     cin: int
     cout: int
     rows: int
     vectors: int
-    tiles: int
+    local: bool
 
     @property
-    def depth(self) -> int:
+    def cell(self) -> int:
         """The elements of a tile in a matrix of inputs."""
-        return -(-self.cin // self.lanes) * self.lanes
+        return _up(self.cin, self.lanes)
 
     @property
     def width(self) -> int:
@@ -42,114 +104,80 @@ class WinogradPlan:
         return self.vectors * self.lanes
 
     @property
-    def panels(self) -> int:
-        """How many panels cover the output channels."""
-        return -(-self.cout // self.width)
-
-    @property
-    def input_step(self) -> int:
-        """From one matrix of inputs to the next; never a multiple of a page."""
-        return self.tiles * self.depth + self.lanes
-
-    @property
-    def output_step(self) -> int:
-        """From one matrix of products to the next."""
-        return self.tiles * self.width + self.lanes
-
-    @property
-    def slot(self) -> int:
-        """The elements of a thread's tiles."""
-        return POINTS * (self.input_step + self.output_step)
-
-    @property
-    def filter_step(self) -> int:
-        """From one point of a panel of the filter to the next."""
-        return self.cin * self.width
+    def outputs(self) -> int:
+        """How many outputs a tile has."""
+        return self.tile[0].outputs * self.tile[1].outputs
 
 
 @dataclass(frozen=True)
 class WinogradCall:
-    """A plan with its run-time numbers and the bytes of its workspaces."""
+    """A plan with its run-time numbers, those of the filter's stage, the workspaces' bytes."""
 
     plan: WinogradPlan
     numbers: tuple[int, ...]
+    turn: tuple[int, ...]
     workspaces: tuple[int, ...]
 
 
-def _tiles(shape: ConvShape) -> tuple[int, int]:
-    down, across = (-(-extent // INSIDE) for extent in shape.outputs)
-    return down, across
-
-
-def pays(shape: ConvShape, dtype: np.dtype, target: Target) -> bool:
-    """Whether a convolution is computed so: decided by its shape alone."""
-    a = shape.geometry
-    if target.direct or dtype != np.float32 or shape.window != (3, 3) or a.groups != 1:
-        return False
-    if any(step != 1 for step in (*a.stride, *a.dilation, *a.input_dilation)):
-        return False
-    channels = min(shape.cin, shape.cout)
-    if channels < 16 or min(shape.outputs) < 1:
-        return False
-    down, across = _tiles(shape)
-    tiles = shape.batch * down * across
-    outputs = shape.batch * shape.outputs[0] * shape.outputs[1]
-    if outputs < 320 or outputs <= 0.6 * tiles * INSIDE**2:
-        return False
-    return channels >= 32 or outputs * channels >= 3 << 13  # the transforms must be paid for
-
-
-def plan_winograd(shape: ConvShape, target: Target) -> WinogradCall:
-    """The register block, the tiles per item, the workspaces.
-
-    Numbers: slots, tiles, tiles per item, the input's and the output's extents, tiles along
-    each axis, zeros before each.
-    """
-    lanes = target.lanes(np.dtype(np.float32))
+def _block(shape: ConvShape, total: int, lanes: int, registers: int) -> tuple[int, int]:
+    """The (tiles, vectors) of the register block."""
+    if total < 24:
+        return block_shape(total, shape.cout, lanes, registers)
     across = -(-shape.cout // lanes)
     vectors = min(range(1, 4), key=lambda v: (-(-across // v) * (v + (0.5 if v == 1 else 0.1)), -v))
-    sums = 24 if target.registers == 32 else 12
-    rows = sums // vectors if vectors > 1 else sums // 2
-    depth = -(-shape.cin // lanes) * lanes
-    fit = CACHE_BYTES // (4 * POINTS * (depth + vectors * lanes)) // rows
-    tiles = rows * max(24 // rows, min(fit, 96 // rows))
-    plan = WinogradPlan(lanes, shape.cin, shape.cout, rows, vectors, tiles)
-    down, along = _tiles(shape)
-    total = shape.batch * down * along
+    sums = 24 if registers == 32 else 12
+    return (sums // vectors if vectors > 1 else sums // 2), vectors
+
+
+def plan_winograd(shape: ConvShape, tile: Tile, target: Target) -> WinogradCall:
+    """The register block, the tiles per item, the workspaces: transformed filter and slots."""
+    lanes = target.lanes(np.dtype(np.float32))
+    count = tile[0].points * tile[1].points
+    down, across = counts(shape, tile)
+    total = shape.batch * down * across
+    rows, vectors = _block(shape, total, lanes, target.registers)
+    local = total <= FEW
+    plan = WinogradPlan(
+        tile, len(shape.spatial), lanes, shape.cin, shape.cout, rows, vectors, local
+    )
+    panels = -(-shape.cout // plan.width)
     blocks = -(-total // rows)
-    least = max(1, min(24 // rows, blocks))  # an item reads the whole filter
-    per = rows * max(least, min(tiles // rows, -(-blocks // 64)))
-    slots = min(-(-total // per), SLOTS)
-    pads = (p[0] for p in shape.geometry.padding)
-    numbers = (slots, total, per, *shape.spatial, *shape.outputs, down, along, *pads)
-    work = 4 * POINTS * plan.panels * plan.filter_step, 4 * slots * plan.slot
-    return WinogradCall(plan, numbers, work)
+    most = CACHE_BYTES // (4 * count * (plan.cell + plan.width)) // rows
+    chunk = (
+        blocks if local else min(max(LEAST // rows, min(most, 96 // rows, blocks // 64)), blocks)
+    )
+    chunk *= rows
+    chunks = -(-total // chunk)
+    wide = -(-panels * plan.width // WIDE)  # a share transforms the tiles again
+    shares = min(panels, max(1, min(-(-ITEMS // chunks), panels if local else wide)))
+    share = -(-panels // shares) * plan.width
+    shares = -(-shape.cout // share)
+    step_in = chunk * plan.cell + lanes
+    step_products = chunk * plan.width + lanes
+    deep = min(shape.cin, GROUP)
+    step_weights = deep * plan.width + lanes
+    inputs = plan.cell
+    products = inputs + count * step_in
+    weights = products + count * step_products
+    slot = weights + (count * step_weights if local else 0)
+    slots = min(chunks * shares, SLOTS)
+    numbers = (
+        slots, slot, shares, total, chunk, down, across, *_plane(shape), step_in, share,
+        step_products, deep, step_weights, inputs, products, weights,
+    )  # fmt: skip
+    some = -(-shape.cin // max(1, min(shape.cin // 8, -(-32 // panels))))
+    filters = 0 if local else 4 * count * panels * shape.cin * plan.width
+    return WinogradCall(plan, numbers, (shape.cin, shape.cout, some), (4 * slots * slot, filters))
 
 
 # -- the filter's gradient ----------------------------------------------------------------------
-
-FILTER_NUMBERS = (
-    "slots", "slot", "parts", "shares", "total", "chunk", "down", "across", "height", "width",
-    "out_height", "out_width", "top", "left", "cin", "cout", "cell_in", "step_in", "cell_out",
-    "step_out", "share", "group", "step_products", "inputs", "outputs", "products",
-)  # fmt: skip
-"""The numbers of the first stage: slots and their elements; parts, shares of output channels; tiles
-in all and at once; tiles along each axis; extents of input and output; zeros before; channels;
-elements from one tile to the next and from one point to the next, of input and output; channels of
-a share, input channels at a time; elements from one point of the products to the next; where in a
-slot things are."""
-
-FILTER_PARTS = 32
-PARTIAL_BYTES = 1 << 24
-CHUNK_BYTES = 3 << 18
-GROUP = 128
 
 
 @dataclass(frozen=True)
 class FilterTiles:
     """What is compiled in: the tile, the register block, and which channels need masks."""
 
-    tile: tuple[Line, Line]
+    tile: Tile
     lanes: int
     rows: int
     vectors: int
@@ -166,42 +194,20 @@ class FilterWinograd:
     workspaces: tuple[int, ...]
 
 
-def filter_pays(shape: ConvShape, dtype: np.dtype, target: Target) -> bool:
-    """Whether a filter's gradient is computed so: decided by its shape alone."""
-    a = shape.geometry
-    if target.direct or dtype != np.float32 or shape.window != (3, 3) or a.groups != 1:
-        return False
-    if any(step != 1 for step in (*a.stride, *a.dilation, *a.input_dilation)):
-        return False
-    if min(shape.cin, shape.cout) < 16 or min(shape.outputs) < 1:
-        return False
-    down, across = _tiles(shape)
-    outputs = shape.outputs[0] * shape.outputs[1]
-    return shape.batch * outputs >= 320 and outputs > 0.45 * down * across * INSIDE**2
-
-
-def _up(count: int, size: int) -> int:
-    return -(-count // size) * size
-
-
-def plan_winograd_filter(shape: ConvShape, target: Target) -> FilterWinograd:
-    """The register block, and how tiles and channels are split."""
-    tile = (Line(4, 3), Line(4, 3))
+def plan_winograd_filter(shape: ConvShape, tile: Tile, target: Target) -> FilterWinograd:
+    """The register block, how tiles and channels are split; workspaces: the parts, the slots."""
     count = tile[0].points * tile[1].points
     lanes = target.lanes(np.dtype(np.float32))
     rows, vectors = filter_block(shape.cin, shape.cout, lanes, target)
     width = lanes * vectors
     masked = shape.cin % lanes > 0, shape.cout % lanes > 0
-    plan = FilterTiles(tile, lanes, rows, vectors, masked)
-    down, across = (
-        -(-extent // line.outputs) for extent, line in zip(shape.outputs, tile, strict=True)
-    )
+    down, across = counts(shape, tile)
     total = shape.batch * down * across
-    size = 4 * 9 * shape.cin * shape.cout
-    parts = max(1, min(total // 24, FILTER_PARTS, PARTIAL_BYTES // size))
+    size = 4 * prod(shape.window) * shape.cin * shape.cout
+    parts = max(1, min(total // 24, PARTS, PARTIAL_BYTES // size))
     panels = -(-shape.cout // width)
     shares = max(1, min(-(-16 // parts), -(-shape.cout // 64), panels))
-    share = _up(-(-panels // shares), 1) * width
+    share = -(-panels // shares) * width
     shares = -(-shape.cout // share)
     cell_in, cell_out = _up(shape.cin, lanes), _up(min(shape.cout, share), width)
     per = -(-total // parts)
@@ -215,12 +221,12 @@ def plan_winograd_filter(shape: ConvShape, target: Target) -> FilterWinograd:
     products = outputs + count * step_out
     slot = products + count * step_products
     slots = min(parts * shares, SLOTS)
-    pads = (p[0] for p in shape.geometry.padding)
     numbers = (
-        slots, slot, parts, shares, total, chunk, down, across, *shape.spatial, *shape.outputs,
-        *pads, shape.cin, shape.cout, cell_in, step_in, cell_out, step_out, share, group,
-        step_products, inputs, outputs, products,
+        slots, slot, parts, shares, total, chunk, down, across, *_plane(shape), shape.cin,
+        shape.cout, cell_in, step_in, cell_out, step_out, share, group, step_products, inputs,
+        outputs, products,
     )  # fmt: skip
+    plan = FilterTiles(tile, lanes, rows, vectors, masked)
     return FilterWinograd(plan, numbers, parts, (parts * size, 4 * slots * slot))
 
 

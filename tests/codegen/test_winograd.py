@@ -18,7 +18,8 @@ from glubina.codegen.conv_plan import ConvShape
 from glubina.codegen.lowered import Lowering
 from glubina.codegen.lowering import lower
 from glubina.codegen.target import Target, host
-from glubina.codegen.winograd_plan import SLOTS, pays
+from glubina.codegen.winograd_choice import choose
+from glubina.codegen.winograd_plan import SLOTS
 from glubina.graph import Node, ops
 from glubina.graph.interpreter import interpret
 from glubina.graph.ops.contraction import ConvAttributes
@@ -28,21 +29,23 @@ BOUND = 2e-6  # of the largest Σ|x||w| of an image and channel
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
-def geometry(padding: Padding) -> ConvAttributes:
-    return ConvAttributes((1, 1), padding, (1, 1), (1, 1), 1)
+def geometry(padding: tuple[tuple[int, int], ...]) -> ConvAttributes:
+    once = (1,) * len(padding)
+    return ConvAttributes(once, padding, once, once, 1)
 
 
 def linear(
-    x_shape: tuple[int, ...], filters: int, padding: Padding, seed: int = 0, dtype: str = "float32"
-) -> tuple[Kernel, list[np.ndarray]]:
+    x_shape: tuple[int, ...], filters: int, padding: tuple[tuple[int, int], ...], seed: int = 0,
+    window: tuple[int, ...] = (3, 3),
+) -> tuple[Kernel, list[np.ndarray]]:  # fmt: skip
     """The bare convolution, relu(it + bias) and it times an array, as one kernel."""
     random = np.random.default_rng(seed)
-    shapes = x_shape, (3, 3, x_shape[-1], filters), (filters,)
-    values = [random.standard_normal(shape).astype(dtype) for shape in shapes]
+    shapes = x_shape, (*window, x_shape[-1], filters), (filters,)
+    values = [random.standard_normal(shape).astype(np.float32) for shape in shapes]
     x, w, bias = (ops.input(value.shape, value.dtype) for value in values)
     anchor = ops.conv(x, w, geometry(padding))
     scale = ops.input(anchor.shape, anchor.dtype)
-    values.append(random.standard_normal(anchor.shape).astype(dtype))
+    values.append(random.standard_normal(anchor.shape).astype(np.float32))
     shifted = ops.relu(ops.add(anchor, ops.broadcast(bias, anchor.shape)))
     outputs = anchor, shifted, ops.multiply(anchor, scale)
     return Kernel("conv", (anchor,), (x, w, bias, scale), outputs, anchor.shape), values
@@ -68,7 +71,7 @@ def verify(
     wide = [value.astype(np.float64) for value in values]
     (exact,) = interpret([sums], {x: wide[0], w: wide[1]})
     (size,) = interpret([sums], {x: abs(wide[0]), w: abs(wide[1])})
-    size = size.max(axis=(1, 2), keepdims=True)  # a tile shares its errors
+    size = size.max(axis=tuple(range(1, size.ndim - 1)), keepdims=True)  # a tile shares its errors
     expected = exact, np.maximum(exact + wide[2], 0), exact * wide[3]
     scales = size, size + abs(wide[2]), size * abs(wide[3])
     for got, want, scale in zip(results[0], expected, scales, strict=True):
@@ -86,7 +89,7 @@ LAYERS = [
     ((8, 7, 7, 128), 40, SAME),
     ((6, 17, 15, 19), 33, ((1, 0), (0, 2))),
     ((7, 19, 15, 18), 21, ((-1, 1), (2, -2))),
-    ((80, 2, 3, 17), 100, FULL),
+    ((80, 6, 5, 17), 100, FULL),
 ]
 
 
@@ -129,7 +132,7 @@ def test_the_error_of_large_offsets_stays_within_the_sum_of_sizes():
 
 
 def test_the_same_code_for_a_smaller_batch():
-    first, second = (lower(linear((n, 12, 12, 16), 16, SAME)[0], host()) for n in (128, 96))
+    first, second = (lower(linear((n, 12, 12, 16), 16, SAME)[0], host()) for n in (128, 90))
     assert is_winograd(first)
     assert first.key == second.key
     assert first.stages != second.stages
@@ -139,24 +142,57 @@ def shape(images: int, side: int, cin: int, cout: int, a: ConvAttributes) -> Con
     return ConvShape(images, (side, side), cin, (3, 3), (side, side), cout, a)
 
 
+def tile_of(shape: ConvShape, dtype: str = "float32", target: Target | None = None) -> str:
+    """The outputs of the chosen tile, as 4x4, or `direct`."""
+    tile = choose(shape, np.dtype(dtype), target or host(), False)
+    return "x".join(str(line.outputs) for line in tile) if tile else "direct"
+
+
 def test_what_is_computed_directly():
     good = shape(8, 16, 32, 32, geometry(SAME))
-    single = np.dtype(np.float32)
-    assert pays(good, single, host())
-    assert not pays(good, np.dtype(np.float64), host())
-    assert not pays(good, single, dataclasses.replace(host(), direct=True))
+    assert tile_of(good) == "4x4"
+    assert tile_of(good, "float64") == "direct"
+    assert tile_of(good, target=dataclasses.replace(host(), direct=True)) == "direct"
     for change in (
-        {"batch": 1}, {"batch": 3, "cin": 16}, {"cin": 8}, {"cout": 8}, {"window": (5, 5)},
-        {"outputs": (5, 5)}, {"outputs": (0, 16)}, {"batch": 0},
+        {"cin": 4}, {"cin": 8, "cout": 3}, {"window": (7, 7)}, {"outputs": (0, 16)}, {"batch": 0},
+        {"window": (1, 1)}, {"window": (3, 3, 3), "outputs": (16, 16, 16)},
     ):  # fmt: skip
-        assert not pays(dataclasses.replace(good, **change), single, host())
+        assert tile_of(dataclasses.replace(good, **change)) == "direct"
     for name in ("stride", "dilation", "input_dilation"):
         other = good.geometry._replace(**{name: (1, 2)})
-        assert not pays(dataclasses.replace(good, geometry=other), single, host())
+        assert tile_of(dataclasses.replace(good, geometry=other)) == "direct"
     grouped = good.geometry._replace(groups=2)
-    assert not pays(dataclasses.replace(good, geometry=grouped), single, host())
-    volume = dataclasses.replace(good, window=(3, 3, 3), outputs=(16, 16, 16))
-    assert not pays(volume, single, host())
+    assert tile_of(dataclasses.replace(good, geometry=grouped)) == "direct"
+
+
+def test_the_tile_fits_the_outputs():
+    def of(side: int, images: int = 64) -> str:
+        return tile_of(shape(images, side, 64, 64, geometry(SAME)))
+
+    assert [of(side) for side in (2, 4, 6, 7, 8)] == ["direct", "4x4", "2x2", "4x4", "4x4"]
+    line = ConvShape(64, (40,), 64, (3,), (40,), 64, geometry(((1, 1),)))
+    assert tile_of(line) == "1x4"
+    five = ConvShape(64, (16, 16), 64, (5, 5), (12, 12), 64, geometry(((0, 0), (0, 0))))
+    assert tile_of(five) == "2x2"
+
+
+OTHERS = [
+    ((64, 6, 6, 24), 40, SAME, (3, 3)),  # tiles of 2 x 2 outputs
+    ((16, 6, 16, 24), 40, SAME, (3, 3)),  # of 2 x 4
+    ((8, 12, 13, 20), 24, ((0, 0), (2, 2)), (5, 5)),
+    ((8, 12, 13, 20), 24, ((1, 1), (0, 0)), (5, 3)),
+    ((8, 20, 13, 40), 24, ((1, 1), (0, 0)), (3, 1)),
+    ((8, 50, 40), 48, ((1, 1),), (3,)),
+    ((8, 50, 40), 48, ((0, 2),), (5,)),
+    ((1, 14, 14, 200), 150, SAME, (3, 3)),  # each item transforms its part of the filter
+    ((1, 28, 28, 64), 128, SAME, (3, 3)),
+]
+
+
+@pytest.mark.parametrize("layer", OTHERS, ids=str)
+def test_other_tiles(layer):
+    shape, filters, padding, window = layer
+    verify(*linear(shape, filters, padding, window=window))
 
 
 def test_an_image_that_is_not_finite_leaves_the_others_alone():

@@ -26,15 +26,17 @@ VALID = ((0, 0), (0, 0))
 
 
 def layer(
-    x_shape: tuple[int, ...], filters: int, padding: Padding, seed: int = 0
-) -> tuple[Kernel, list[np.ndarray]]:
+    x_shape: tuple[int, ...], filters: int, padding: tuple[tuple[int, int], ...], seed: int = 0,
+    window: tuple[int, ...] = (3, 3),
+) -> tuple[Kernel, list[np.ndarray]]:  # fmt: skip
     """The gradient, and a weight after a step against it, as one kernel."""
     random = np.random.default_rng(seed)
-    geometry = ConvAttributes((1, 1), padding, (1, 1), (1, 1), 1)
+    once = (1,) * len(window)
+    geometry = ConvAttributes(once, padding, once, once, 1)
     x = ops.input(x_shape, np.dtype(np.float32))
-    w = ops.input((3, 3, x_shape[-1], filters), x.dtype)
+    w = ops.input((*window, x_shape[-1], filters), x.dtype)
     g = ops.input(ops.conv(x, w, geometry).shape, x.dtype)
-    anchor = ops.conv_filter(x, g, geometry, (3, 3))
+    anchor = ops.conv_filter(x, g, geometry, window)
     outputs = anchor, ops.subtract(w, anchor)
     kernel = Kernel("conv_filter", (anchor,), (x, g, w), outputs, anchor.shape)
     values = [random.standard_normal(node.shape).astype(np.float32) for node in (x, g, w)]
@@ -59,7 +61,7 @@ def verify(kernel: Kernel, values: list[np.ndarray], target: Target | None = Non
     sums = ops.conv_filter(x, g, *anchor.attributes)
     (exact,) = interpret([sums], {x: wide[0], g: wide[1]})
     (size,) = interpret([sums], {x: abs(wide[0]), g: abs(wide[1])})
-    size = size.max(axis=(0, 1), keepdims=True)  # the taps share their errors
+    size = size.max(axis=tuple(range(size.ndim - 2)), keepdims=True)  # the taps share their errors
     assert np.all(abs(results[0][0] - exact) <= BOUND * size)
     assert np.all(abs(results[0][1] - (wide[2] - exact)) <= BOUND * (size + abs(wide[2])))
 
@@ -72,13 +74,27 @@ LAYERS = [
     ((8, 7, 7, 130), 140, SAME),
     ((6, 17, 15, 19), 33, ((1, 0), (0, 2))),
     ((7, 19, 15, 18), 21, ((-1, 1), (2, -2))),
-    ((70, 2, 3, 17), 100, ((2, 2), (2, 2))),
+    ((70, 6, 5, 17), 100, ((2, 2), (2, 2))),
+]
+OTHERS = [
+    ((64, 2, 2, 64), 64, SAME, (3, 3)),  # tiles of 2 x 2 outputs
+    ((16, 6, 16, 24), 40, SAME, (3, 3)),
+    ((16, 12, 13, 20), 24, ((0, 0), (2, 2)), (5, 5)),
+    ((16, 12, 13, 20), 24, ((1, 1), (0, 0)), (5, 3)),
+    ((16, 20, 13, 64), 64, ((1, 1), (0, 0)), (3, 1)),
+    ((16, 50, 40), 48, ((1, 1),), (3,)),
 ]
 
 
 @pytest.mark.parametrize("made", LAYERS, ids=str)
 def test_layers(made):
     verify(*layer(*made))
+
+
+@pytest.mark.parametrize("made", OTHERS, ids=str)
+def test_other_tiles(made):
+    shape, filters, padding, window = made
+    verify(*layer(shape, filters, padding, window=window))
 
 
 @pytest.mark.parametrize(("bits", "registers"), [(256, 16), (128, 32), (128, 16)])
@@ -125,7 +141,7 @@ def test_what_is_computed_directly():
     good, _ = layer((8, 16, 16, 32), 32, SAME)
     assert is_winograd(lower(good, host()))
     assert not is_winograd(lower(good, dataclasses.replace(host(), direct=True)))
-    for shape, filters in (((8, 16, 16, 8), 32), ((8, 16, 16, 32), 8), ((2, 8, 8, 16), 16)):
+    for shape, filters in (((8, 16, 16, 3), 32), ((8, 16, 16, 3), 3), ((1, 4, 4, 16), 16)):
         assert not is_winograd(lower(layer(shape, filters, SAME)[0], host()))
 
 
