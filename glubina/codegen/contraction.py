@@ -13,6 +13,7 @@ from glubina.codegen import (
     convolution,
     matmul,
     planes_plan,
+    product,
     winograd,
     winograd_filter,
 )
@@ -85,7 +86,7 @@ def _matmul(form: Structure, target: Target) -> Lowering:
     plan = plan_matmul(shape, anchor.dtype, target)
     key = _key(form, "matmul", plan, operands.compiled)
     own = len(kernel.inputs) + len(kernel.outputs)
-    finish = _finish(form, plan.lanes, matmul.NUMBERS, (shape.batch, shape.m, shape.n))
+    finish = _finish(form, plan.lanes, product.NUMBERS, (shape.batch, shape.m, shape.n))
     return _lowering(
         key,
         operands,

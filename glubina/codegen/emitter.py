@@ -316,10 +316,15 @@ class Function:
         else:
             self.masked_store(value, pointer, mask)
 
-    def prefetch(self, pointer: Value, level: int = 2, write: bool = False) -> None:
-        """Ask for the cache line of an address, to be in the cache of a level (1 to 3) soon."""
+    def prefetch(self, pointer: Value, ahead: int = 0) -> None:
+        """Ask for the cache line `ahead` bytes after an address, to be in the second-level cache.
+
+        It need not exist.
+        """
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        text = f"{pointer}, i32 {int(write)}, i32 {4 - level}, i32 1"
+        if ahead:
+            pointer = self.emit("ptr", f"getelementptr i8, {pointer}, i64 {ahead}", "p")
+        text = f"{pointer}, i32 0, i32 2, i32 1"
         self.line(f"call void @llvm.prefetch.p0({text})")
 
     def gather(self, pointers: Value, type_: str, mask: Value) -> Value:

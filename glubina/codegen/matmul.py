@@ -14,19 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block, transposed
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Stage
 from glubina.codegen.matmul_plan import MatmulPlan, MatmulShape, numbers
-from glubina.codegen.packing import Source, count_value, deep_value, pack
-from glubina.codegen.target import llvm_type
+from glubina.codegen.matmul_strips import strips
+from glubina.codegen.packing import Source, count_value, pack
+from glubina.codegen.product import Product, fetch_rows, finish_rows, lefts_of, rights_of
 
 WORKSPACES = 2  # the panels; the partial sums
-NUMBERS = 16  # how many numbers a stage has before the epilogue's
 
 Finish = Callable[[Frame], Epilogue]
 
@@ -41,8 +39,8 @@ def stages(
     """
     buffers = (*range(own), shape.a.buffer, shape.b.buffer, -1, -2)
     given = (*numbers(plan, shape), *scalars)
-    factors = ((plan.a, shape.a.buffer), (plan.b, shape.b.buffer))
-    packed = tuple(buffer for how, buffer in factors if how == "panels")
+    factors = ((plan.a == "panels", shape.a.buffer), (_packs_b(plan), shape.b.buffer))
+    packed = tuple(buffer for packs, buffer in factors if packs)
     return tuple(
         Stage(f"{name}_{key}", buffers, given, packed if name == "pack" else None)
         for name in _names(plan)
@@ -52,69 +50,40 @@ def stages(
 def functions(plan: MatmulPlan, key: str, own: int, epilogue: Finish) -> list[Function]:
     """The native functions of the stages; the epilogue's index is (batch, m, n)."""
     write = {"pack": _pack, "matmul": _matmul, "combine": _combine}
-    return [write[name](_Product(f"{name}_{key}", plan, own), epilogue) for name in _names(plan)]
+    return [write[name](Product(f"{name}_{key}", plan, own), epilogue) for name in _names(plan)]
 
 
 def _names(plan: MatmulPlan) -> list[str]:
-    names = ["pack"] if "panels" in (plan.a, plan.b) else []
+    names = ["pack"] if plan.a == "panels" or _packs_b(plan) else []
     return [*names, "matmul", *(["combine"] if plan.parts else [])]
 
 
-class _Product:
-    """A stage being written: its buffers and numbers, read once."""
-
-    def __init__(self, name: str, plan: MatmulPlan, own: int) -> None:
-        self.plan = plan
-        self.frame = Frame(name, own + 4)
-        self.f = f = self.frame.f
-        self.kind = llvm_type(np.dtype(plan.dtype))
-        self.type = vector(self.kind, plan.lanes)
-        a, b, panels, self.sums = (self.frame.buffer(own + i) for i in range(4))
-        read = [self.frame.number(i) for i in range(NUMBERS)]
-        self.batch, self.m, self.k, self.n, self.parts, self.per = read[:6]
-        self.a, self.a_steps = f.element(a, read[6], self.kind), read[7:10]
-        self.b, self.b_steps = f.element(b, read[10], self.kind), read[11:14]
-        self.a_panels, self.b_panels = panels, f.element(panels, read[14], self.kind)
-        self.together = read[15]
-        self.down = count_value(f, self.m, plan.rows)
-        self.across = count_value(f, self.n, plan.columns)
-        self.room = deep_value(f, self.k, plan.lanes)
-
-    def at(self, base: Value, *offsets: Value) -> Value:
-        """The address some elements on."""
-        total = offsets[0]
-        for offset in offsets[1:]:
-            total = self.f.add(total, offset)
-        return self.f.element(base, total, self.kind)
-
-    def mask(self, column: Value, v: int) -> Value | None:
-        """Which lanes of the block's vector v exist."""
-        if self.plan.whole:
-            return None
-        f, lanes = self.f, self.plan.lanes
-        return first_lanes(f, f.sub(f.sub(self.n, column), f.i64(v * lanes)), lanes)
+def _packs_b(plan: MatmulPlan) -> bool:
+    return plan.b == "panels" and plan.way != "strips"
 
 
-def _pack(p: _Product, epilogue: Finish) -> Function:
+def _pack(p: Product, epilogue: Finish) -> Function:
     """Every thread packs its share of A's panels and of B's."""
     plan, (ab, am, ak), (bb, bk, bn) = p.plan, p.a_steps, p.b_steps
     if plan.a == "panels":
         left = Source(p.a, p.batch, p.m, p.k, ab, am, ak)
         pack(p.frame, p.kind, plan.lanes, plan.a_panels, left, p.a_panels)
-    if plan.b == "panels":
+    if _packs_b(plan):
         right = Source(p.b, p.batch, p.n, p.k, bb, bn, bk)
         pack(p.frame, p.kind, plan.lanes, plan.b_panels, right, p.b_panels)
     return p.frame.finish()
 
 
-def _matmul(p: _Product, epilogue: Finish) -> Function:
+def _matmul(p: Product, epilogue: Finish) -> Function:
+    if p.plan.way == "strips":
+        return strips(p, epilogue(p.frame))
     return _dots(p, epilogue) if p.plan.way == "dots" else _blocks(p, epilogue)
 
 
 # -- register blocks ----------------------------------------------------------------------------
 
 
-def _blocks(p: _Product, epilogue: Finish) -> Function:
+def _blocks(p: Product, epilogue: Finish) -> Function:
     """Each item is a block of C, or one part of its sum."""
     f, plan, frame = p.f, p.plan, p.frame
     size = plan.rows * plan.vectors
@@ -132,10 +101,10 @@ def _blocks(p: _Product, epilogue: Finish) -> Function:
         row, column = f.mul(i, f.i64(plan.rows)), f.mul(j, f.i64(plan.columns))
         first = f.mul(part, p.per)
         depth = f.minimum(p.per, f.sub(p.k, first))
-        lefts, left_step = _lefts(p, batch, i, row, first)
-        rights, right_step, masks = _rights(p, batch, j, column, first)
+        lefts, left_step = lefts_of(p, batch, i, row, first)
+        rights, right_step, masks = rights_of(p, batch, j, column, first)
         if finish and plan.ahead:
-            _fetch_rows(p, finish, batch, row, column)
+            fetch_rows(p, finish, batch, row, column)
         sums = [f.const(0, p.type)] * size
         if plan.b == "strided":
             sums = _gathered_block(p, depth, sums, lefts, rights, left_step, right_step, masks)
@@ -145,11 +114,11 @@ def _blocks(p: _Product, epilogue: Finish) -> Function:
         for spot, value in enumerate(sums):
             f.store(value, p.at(target, f.i64(spot * plan.lanes)))
         if finish:
-            _finish_rows(p, finish, target, batch, row, column)
+            finish_rows(p, finish, target, batch, row, column)
     return frame.finish()
 
 
-def _place(p: _Product, block: Value) -> tuple[Value, Value, Value]:
+def _place(p: Product, block: Value) -> tuple[Value, Value, Value]:
     """The batch, the panel of rows and the panel of columns of a block.
 
     Threads take stretches of this order: strips of columns, or of rows. A few panels of the strip
@@ -167,45 +136,8 @@ def _place(p: _Product, block: Value) -> tuple[Value, Value, Value]:
     return (batch, place, other) if p.plan.by_rows else (batch, other, place)
 
 
-def _lefts(
-    p: _Product, batch: Value, i: Value, row: Value, first: Value
-) -> tuple[list[Value], Value]:
-    """The addresses of a block's rows of A, and the step from one k to the next."""
-    f, plan, (step_batch, step_row, step) = p.f, p.plan, p.a_steps
-    if plan.a == "panels":
-        stride = f.i64(plan.a_panels.stride)
-        panel = f.mul(f.add(f.mul(batch, p.down), i), f.mul(p.room, stride))
-        base = p.at(p.a_panels, panel, f.mul(first, stride))
-        return [p.at(base, f.i64(r)) for r in range(plan.rows)], stride
-    if plan.a == "dense":
-        step = f.i64(1)
-    base = p.at(p.a, f.mul(batch, step_batch), f.mul(first, step))
-    last = f.sub(p.m, f.i64(1))
-    lines = [f.minimum(f.add(row, f.i64(r)), last) for r in range(plan.rows)]
-    return [p.at(base, f.mul(line, step_row)) for line in lines], step
-
-
-def _rights(
-    p: _Product, batch: Value, j: Value, column: Value, first: Value
-) -> tuple[list[Value], Value, list[Value] | None]:
-    """The addresses of a block's vectors of B, the step to the next k, the lanes that exist."""
-    f, plan, (step_batch, step, step_column) = p.f, p.plan, p.b_steps
-    if plan.b == "panels":
-        stride = f.i64(plan.columns)
-        panel = f.mul(f.add(f.mul(batch, p.across), j), f.mul(p.room, stride))
-        base = p.at(p.b_panels, panel, f.mul(first, stride))
-        return [p.at(base, f.i64(v * plan.lanes)) for v in range(plan.vectors)], stride, None
-    if plan.b == "dense":
-        step_column = f.i64(1)
-    base = p.at(p.b, f.mul(batch, step_batch), f.mul(first, step))
-    places = [f.add(column, f.i64(v * plan.lanes)) for v in range(plan.vectors)]
-    masks = [p.mask(column, v) for v in range(plan.vectors)]
-    rights = [p.at(base, f.mul(place, step_column)) for place in places]
-    return rights, step, None if plan.whole else [m for m in masks if m is not None]
-
-
 def _gathered_block(
-    p: _Product, depth: Value, sums: Sequence[Value], lefts: Sequence[Value],
+    p: Product, depth: Value, sums: Sequence[Value], lefts: Sequence[Value],
     rights: Sequence[Value], left_step: Value, right_step: Value, masks: Sequence[Value] | None,
 ) -> list[Value]:  # fmt: skip
     """The block where the lanes of a vector of B lie apart."""
@@ -230,32 +162,7 @@ def _gathered_block(
     return loop.results
 
 
-def _finish_rows(
-    p: _Product, finish: Epilogue, scratch: Value, batch: Value, row: Value, column: Value
-) -> None:
-    """Hand the block's rows to the epilogue, one vector at a time."""
-    f, plan = p.f, p.plan
-    rows = f.minimum(f.i64(plan.rows), f.sub(p.m, row))
-    with f.loop(f.i64(0), rows, f.i64(1)) as r:
-        base = p.at(scratch, f.mul(r.index, f.i64(plan.columns)))
-        for v in range(plan.vectors):
-            values = f.load(p.at(base, f.i64(v * plan.lanes)), p.type)
-            index = batch, f.add(row, r.index), f.add(column, f.i64(v * plan.lanes))
-            finish.store(f, index, values, p.mask(column, v))
-
-
-def _fetch_rows(
-    p: _Product, finish: Epilogue, batch: Value, row: Value, column: Value
-) -> None:  # fmt: skip
-    """Ask for the memory of a block's epilogue, which comes while its sums are worked out."""
-    f, plan = p.f, p.plan
-    rows = f.minimum(f.i64(plan.rows), f.sub(p.m, row))
-    with f.loop(f.i64(0), rows, f.i64(1)) as r:
-        for v in range(plan.vectors):
-            finish.fetch(f, (batch, f.add(row, r.index), f.add(column, f.i64(v * plan.lanes))))
-
-
-def _combine(p: _Product, epilogue: Finish) -> Function:
+def _combine(p: Product, epilogue: Finish) -> Function:
     """Add the parts of every block in order, row by row."""
     f, plan, frame = p.f, p.plan, p.frame
     finish = epilogue(frame)
@@ -284,7 +191,7 @@ def _combine(p: _Product, epilogue: Finish) -> Function:
 # -- dot products -------------------------------------------------------------------------------
 
 
-def _dots(p: _Product, epilogue: Finish) -> Function:
+def _dots(p: Product, epilogue: Finish) -> Function:
     """One row of A with as many columns of B as a vector has lanes, all along k."""
     f, lanes, frame = p.f, p.plan.lanes, p.frame
     finish = epilogue(frame)
@@ -311,7 +218,7 @@ def _dots(p: _Product, epilogue: Finish) -> Function:
     return frame.finish()
 
 
-def _along_k(p: _Product, a: Value, columns: Sequence[Value]) -> list[Value]:
+def _along_k(p: Product, a: Value, columns: Sequence[Value]) -> list[Value]:
     """Per column the products with the row, k by k in the lanes of a vector."""
     f, lanes = p.f, p.plan.lanes
     whole = f.binary("and", p.k, f.i64(-lanes))

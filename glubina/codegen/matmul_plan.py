@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
-from glubina.codegen.packing import Panels
+from glubina.codegen.packing import Panels, deep
 from glubina.codegen.target import Target
 
 SMALL = 1 << 14
@@ -24,6 +24,15 @@ NEAR = 1 << 18
 
 ROWS_TOGETHER = 8
 """The panels of rows that meet a panel of columns in a row, where threads share the rows."""
+
+STRIP = 64
+"""The columns of a strip, and the least rows of a stretch that meets it."""
+
+ITEMS = 8
+"""The strips and stretches that a product is cut into where it can be, for several threads."""
+
+SLOTS = 32
+"""At most so many threads take part in a product by strips."""
 
 DEEP = 2048
 """The k from which a product of few blocks is summed in parts, to occupy more threads."""
@@ -64,7 +73,8 @@ class MatmulShape:
 class MatmulPlan:
     """What is compiled in.
 
-    way: "blocks" of rows x vectors, or "dots": dot products of rows with columns.
+    way: "blocks" of rows x vectors; "strips": blocks, and each thread packs its part of B;
+        "dots": dot products of rows with columns.
     a, b: how a factor is read: from "panels", or in place, where a's k axis or b's n axis is
         contiguous ("dense") or not ("strided").
     a_panels, b_panels: how it is packed.
@@ -117,11 +127,14 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
     columns = vectors * lanes
     blocks = shape.batch * -(-m // rows) * -(-n // columns)
     whole_vectors = -(-rows // lanes) * lanes
+    split = way == "blocks" and blocks <= 8 and k >= DEEP
+    if b == "panels" and not split and not _by_rows(shape) and not target.repeats:
+        way = "strips"
     return MatmulPlan(
         dtype.name, lanes, way, rows, vectors, a, b,
         Panels(rows, whole_vectors, shape.a.strides[2] == 1 and k > 1),
         Panels(columns, columns, deep_b and not dense_b),
-        way == "blocks" and blocks <= 8 and k >= DEEP,
+        split,
         n % (lanes if way == "dots" else columns) == 0,
         _by_rows(shape), _result_bytes(shape, dtype) >= NEAR,
     )  # fmt: skip
@@ -179,10 +192,51 @@ def together(plan: MatmulPlan, shape: MatmulShape) -> int:
     return max(1, min(CACHE // (shape.k * plan.columns * size), -(-shape.n // plan.columns)))
 
 
-def workspaces(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, int]:
-    """The bytes of the panels (A's, then B's) and of the partial sums."""
+@dataclass(frozen=True)
+class Strips:
+    """How a product by strips is cut.
+
+    together: panels of columns in a strip. lines: panels of rows in a stretch.
+    depth: the k of a piece. slots: how many threads take part.
+    slot: the elements of a thread's own memory: a piece of a strip, and the sums.
+    """
+
+    together: int
+    lines: int
+    depth: int
+    slots: int
+    slot: int
+
+
+def strips(plan: MatmulPlan, shape: MatmulShape) -> Strips:
+    """Strips that stay in the cache, and enough of them for several threads."""
     size = np.dtype(plan.dtype).itemsize
-    panels = _panel_bytes(plan, shape, "a") + _panel_bytes(plan, shape, "b")
+    across, down = -(-shape.n // plan.columns), -(-shape.m // plan.rows)
+    together = max(1, STRIP // plan.columns)
+    while together > 1 and shape.batch * -(-across // together) < ITEMS:
+        together //= 2
+    count = shape.batch * -(-across // together)
+    most = max(plan.lanes, CACHE // 2 // (together * plan.columns * size))
+    depth = deep(-(-shape.k // -(-shape.k // most)), plan.lanes)
+    lines = -(-down // -(-ITEMS // count))
+    lines = min(down, max(lines, -(-STRIP // plan.rows)))
+    sums = 1
+    if depth < shape.k:
+        block = plan.rows * plan.columns * size
+        lines = min(lines, max(1, CACHE // 4 // (together * block)))
+        sums = lines * together
+    slot = together * depth * plan.columns + sums * plan.rows * plan.columns
+    return Strips(together, lines, depth, min(SLOTS, count * -(-down // lines)), slot)
+
+
+def workspaces(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, int]:
+    """The bytes of the panels (A's, then B's or the threads' own) and of the partial sums."""
+    size = np.dtype(plan.dtype).itemsize
+    panels = _panel_bytes(plan, shape, "a")
+    if plan.way == "strips":
+        cut = strips(plan, shape)
+        return panels + cut.slots * cut.slot * size, 64
+    panels += _panel_bytes(plan, shape, "b")
     across, down = -(-shape.n // plan.columns), -(-shape.m // plan.rows)
     block = plan.rows * plan.columns * size
     sums = parts(plan, shape) * shape.batch * across * down * block if plan.parts else 0
@@ -202,13 +256,17 @@ def numbers(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, ...]:
     """The run-time numbers of every stage.
 
     Extents batch, m, k, n; the parts of k and their length; per factor the offset and the strides
-    of batch, rows, columns; where B's panels begin; the panels of columns that run together.
+    of batch, rows, columns; where B's panels begin; the panels that run together; how strips are
+    cut.
     """
     count = parts(plan, shape)
     per = -(-shape.k // count)
     size = np.dtype(plan.dtype).itemsize
+    cut: tuple[int, ...] = (together(plan, shape), 0, 0, 0, 0)
+    if plan.way == "strips":
+        cut = astuple(strips(plan, shape))
     return (
         shape.batch, shape.m, shape.k, shape.n, count, per,
         shape.a.offset, *shape.a.strides, shape.b.offset, *shape.b.strides,
-        _panel_bytes(plan, shape, "a") // size, together(plan, shape),
+        _panel_bytes(plan, shape, "a") // size, *cut,
     )  # fmt: skip

@@ -7,11 +7,17 @@ what is computed from them is not stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glubina.codegen.blocks import first_lanes, transposed
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.frame import Frame
+
+AHEAD = 512
+"""How far ahead memory is asked for along a row, in bytes."""
+
+ROWS_AHEAD = 12
+"""How many rows ahead memory is asked for where rows are copied."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,10 @@ def deep_value(f: Function, depth: Value, lanes: int) -> Value:
     return f.binary("and", f.add(depth, f.i64(lanes - 1)), f.i64(-lanes))
 
 
-def count_value(f: Function, extent: Value, size: int) -> Value:
+def count_value(f: Function, extent: Value, size: int | Value) -> Value:
     """How many pieces of `size` cover an extent."""
-    return f.binary("udiv", f.add(extent, f.i64(size - 1)), f.i64(size))
+    each = f.i64(size) if isinstance(size, int) else size
+    return f.binary("udiv", f.add(extent, f.sub(each, f.i64(1))), each)
 
 
 def pack(frame: Frame, kind: str, lanes: int, panels: Panels, source: Source, to: Value) -> None:
@@ -71,8 +78,16 @@ def pack(frame: Frame, kind: str, lanes: int, panels: Panels, source: Source, to
         matrix = f.mul(f.binary("udiv", item.index, count), source.step_batch)
         origin = f.element(source.base, matrix, kind)
         panel = f.element(to, f.mul(item.index, room), kind)
-        write = _transposing if panels.along_k else _copying
-        write(f, kind, lanes, panels.stride, origin, panel, first, source)
+        here = replace(source, base=origin)
+        pack_panel(f, kind, lanes, panels, here, first, panel)
+
+
+def pack_panel(
+    f: Function, kind: str, lanes: int, panels: Panels, source: Source, first: Value, to: Value
+) -> None:
+    """Write one panel of a matrix to address `to`: the positions from `first` on."""
+    write = _transposing if panels.along_k else _copying
+    write(f, kind, lanes, panels.stride, source.base, to, first, source)
 
 
 def _copying(
@@ -90,6 +105,9 @@ def _copying(
             base = f.element(origin, f.add(first, f.mul(k.index, source.step_k)), kind)
             for v, at in enumerate(range(0, stride, lanes)):
                 place = f.element(base, f.i64(at), kind)
+                if masks is None:
+                    later = f.mul(source.step_k, f.i64(ROWS_AHEAD))
+                    f.prefetch(f.emit("ptr", f"getelementptr {kind}, {place}, {later}"))
                 values = f.masked_load(place, type_, masks[v]) if masks else f.load(place, type_)
                 spot = f.add(f.mul(k.index, f.i64(stride)), f.i64(at))
                 f.store(values, f.element(panel, spot, kind))
@@ -126,6 +144,8 @@ def _transposing(
             for r in range(lanes):
                 row = f.minimum(f.add(first, f.add(at.index, f.i64(r))), last)
                 place = f.element(origin, f.add(f.mul(row, source.step_long), k), kind)
+                if mask is None:
+                    f.prefetch(place, ahead=AHEAD)
                 rows.append(f.masked_load(place, type_, mask) if mask else f.load(place, type_))
             for i, column in enumerate(transposed(f, rows) if lanes > 1 else rows):
                 place = f.add(f.mul(f.add(k, f.i64(i)), f.i64(stride)), at.index)

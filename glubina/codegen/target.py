@@ -34,6 +34,7 @@ class Target:
     """What code generation needs to know of a CPU, and of the precision that is asked for.
 
     direct: whether convolutions are computed without transforms.
+    repeats: whether kernels run in a loop, so that what is packed may serve all its steps.
     """
 
     triple: str
@@ -42,6 +43,7 @@ class Target:
     vector_bits: int
     registers: int
     direct: bool = False
+    repeats: bool = False
 
     def lanes(self, dtype: np.dtype) -> int:
         """How many elements one vector register holds."""

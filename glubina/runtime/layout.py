@@ -69,7 +69,8 @@ def _lower_loop(kernel: Kernel, target: Target, lower: Lower) -> LoweredLoop:
         copy = new(DETACH, (result,), (), final.shape, final.dtype)
         step = Kernel("map", (), (result,), (copy,), copy.shape)
         copies.append((step, lower(step, target)))
-    return LoweredLoop(inner, lower_all(inner.schedule, target, lower), tuple(copies))
+    inside = replace(target, repeats=True)
+    return LoweredLoop(inner, lower_all(inner.schedule, inside, lower), tuple(copies))
 
 
 def lay_plan(block: Block, outputs: Sequence[Node]) -> Plan:
