@@ -144,13 +144,16 @@ def _transposing(
             for r in range(lanes):
                 row = f.minimum(f.add(first, f.add(at.index, f.i64(r))), last)
                 place = f.element(origin, f.add(f.mul(row, source.step_long), k), kind)
-                if mask is None:
-                    f.prefetch(place, ahead=AHEAD)
+                f.prefetch(place, ahead=AHEAD)
                 rows.append(f.masked_load(place, type_, mask) if mask else f.load(place, type_))
             for i, column in enumerate(transposed(f, rows) if lanes > 1 else rows):
                 place = f.add(f.mul(f.add(k, f.i64(i)), f.i64(stride)), at.index)
                 f.store(column, f.element(panel, place, kind))
 
+    if lanes > 8:  # a mask costs nothing there, a second copy of the code time to compile
+        with f.loop(f.i64(0), source.depth, f.i64(lanes)) as k:
+            turn(k.index, first_lanes(f, f.sub(source.depth, k.index), lanes))
+        return
     with f.loop(f.i64(0), whole, f.i64(lanes)) as k:
         turn(k.index, None)
     with f.when(f.compare("slt", whole, source.depth)):

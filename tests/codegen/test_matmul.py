@@ -82,6 +82,7 @@ SIZES = [
     (128, 300, 10), (150, 1000, 300), (1001, 260, 70), (16, 3000, 20), (3, 2500, 160),
     (100, 64, 16), (65, 70, 130), (14, 257, 32), (1, 300, 200), (300, 200, 1),
     (2, 1000, 37), (5, 40, 999), (10, 3000, 8), (7, 5000, 3), (1, 4000, 1),
+    (40, 2500, 70), (700, 1100, 40), (90, 70, 600),
 ]  # fmt: skip
 
 
@@ -138,6 +139,19 @@ def test_narrow_vectors(shape, layouts, bits):
 )
 def test_any_product(shape, layouts, dtype, fused):
     verify(shape, dtype=dtype, layouts=layouts, fused=fused)
+
+
+@pytest.mark.parametrize("layouts", PASSES, ids=str)
+def test_packed_beforehand_as_a_loop_wants_it(layouts):
+    verify((90, 150, 70), dataclasses.replace(host(), repeats=True), layouts=layouts, fused=True)
+    verify((1010, 40, 90), dataclasses.replace(host(), repeats=True), layouts=layouts)
+
+
+def test_what_a_loop_repeats_is_packed_in_a_stage_of_its_own():
+    kernel = product((90, 150, 70), layouts=("plain", "turned"))[0]
+    once, often = (lower(kernel, t) for t in (host(), dataclasses.replace(host(), repeats=True)))
+    assert len(once.stages) == 1
+    assert [stage.reads for stage in often.stages] == [(1,), None]
 
 
 def test_the_same_code_for_a_smaller_batch():
