@@ -21,6 +21,7 @@ AVX2 = (
     ("ONEDNN_MAX_CPU_ISA", "AVX2"),
     ("MKL_ENABLE_INSTRUCTIONS", "AVX2"),
     ("OPENBLAS_CORETYPE", "Haswell"),
+    ("XLA_FLAGS", "--xla_cpu_max_isa=AVX2"),
 )
 
 
@@ -30,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5, help="turns of every system and mode")
-    parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
+    parser.add_argument("--seconds", type=float, default=0.25, help="length of a turn")
     parser.add_argument(
         "--peers",
         default=",".join(USUAL),

@@ -190,6 +190,9 @@ def test_a_page_gets_the_tables_between_its_marks(tmp_path) -> None:
 
 
 def test_installed_size_counts_what_a_package_needs() -> None:
-    found = installed.needed(["rich"])
-    assert "pygments" in found
-    assert sum(map(installed.size, found.values())) > installed.size(found["rich"]) > 1e5
+    assert {"rich", "pygments"} <= set(installed.needed(["rich>=13"]))
+    version, size = installed.measure(["rich"])
+    alone = sum(path.stat().st_size for path in installed.files(installed.needed(["rich"])["rich"]))
+    assert version[0].isdigit()
+    assert size > alone > 1e5
+    assert installed.measure(["glubina"])[1] > installed.measure(["llvmlite"])[1]
