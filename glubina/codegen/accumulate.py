@@ -112,8 +112,29 @@ class Reduction:
         The larger of two floats is one instruction if neither is NaN, so that is asked once.
         """
         if self.name != "max" or not is_float(self.scalar):
-            return self.across(f, self._in_pairs(states, lambda a, b: self.merge_anyhow(f, a, b)))
-        values = [state[0] for state in states]
+            one = self._in_pairs(states, lambda a, b: self.merge_anyhow(f, a, b))
+            return self.across(f, one) if self.name != "argmax" else self._first_largest(f, one)
+        return [self._largest(f, [state[0] for state in states])]
+
+    def _first_largest(self, f: Function, state: State) -> State:
+        """The largest lane of an argmax and the first place that has it."""
+        values, places = state
+        lanes = lanes_of(values.type)
+        if lanes == 1:
+            return state
+        if is_float(values.type):
+            largest = self._largest(f, [values])
+            same = f.compare("oeq", values, f.splat(largest, lanes))
+            same = f.binary("or", same, f.compare("uno", values, values))
+        else:
+            name = "smax" if self.kind == "i" else "umax"
+            largest = f.reduced(name, values)
+            same = f.compare("eq", values, f.splat(largest, lanes))
+        there = f.select(same, places, f.const((1 << 63) - 1, places.type))
+        return [largest, f.reduced("smin", there)]
+
+    def _largest(self, f: Function, values: Sequence[Value]) -> Value:
+        """The largest lane of some vectors of floats, or NaN if there is one."""
         tests = [f.compare("uno", a, b) for a, b in zip(values[::2], [*values[1::2], values[-1]])]
         wrong = f.any(self._in_pairs(tests, lambda a, b: f.binary("or", a, b)))
         larger = self._in_pairs(values, lambda a, b: _larger(f, a, b))
@@ -121,7 +142,7 @@ class Reduction:
         while lanes > 1:
             lanes //= 2
             larger = _larger(f, *(_half(f, larger, lanes, part) for part in (0, 1)))
-        return [f.select(wrong, f.const(math.nan, larger.type), larger)]
+        return f.select(wrong, f.const(math.nan, larger.type), larger)
 
     def _in_pairs(self, items: Sequence[T], merge: Callable[[T, T], T]) -> T:
         """All items merged, neighbours first."""

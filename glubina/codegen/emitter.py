@@ -251,9 +251,13 @@ class Function:
 
     def any(self, mask: Value) -> Value:
         """Whether a condition holds in some lane (i1)."""
-        if mask.type[0] != "<":
-            return mask
-        return self.call(f"llvm.vector.reduce.or.{_mangle(mask.type)}", "i1", mask)
+        return self.reduced("or", mask)
+
+    def reduced(self, name: str, a: Value) -> Value:
+        """All lanes of integers put together, as by `smin` or `or`."""
+        if a.type[0] != "<":
+            return a
+        return self.call(f"llvm.vector.reduce.{name}.{_mangle(a.type)}", scalar_of(a.type), a)
 
     def splat(self, a: Value, lanes: int) -> Value:
         """The scalar repeated in every lane."""

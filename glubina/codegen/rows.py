@@ -4,7 +4,7 @@ Each row is worked on in a few passes, one after the other, while it lies in the
 a pass works out the reductions that need only what earlier passes gave, and one of them stores
 the full-size outputs. What is dear and needed by two passes is kept in a line of the thread's own
 memory. Short rows take no loop: their values stay in registers from pass to pass. A row belongs
-to one thread.
+to one thread. Rows much shorter than a vector stand upright (`rows_upright`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.rows_plan import Pass, RowPlan, make_plan
+from glubina.codegen.rows_upright import Upright
 from glubina.codegen.target import Target, llvm_type
 from glubina.graph.node import Node
 from glubina.schedule.affine import ZERO, Affine, Index, Space, constant
@@ -40,7 +41,9 @@ def lower(form: Structure, target: Target) -> Lowering:
     cost = sum(n.op.cost for n in form.order if n.dtype.kind == "f" and n.size == rows * length)
 
     def text() -> str:
-        return module([_Rows(symbol, form, make_plan(form, target)).function()])
+        plan = make_plan(form, target)
+        writer = Upright if plan.upright else _Rows
+        return module([writer(symbol, form, plan).function()])
 
     flops = rows * length * (cost + len(kernel.anchors))
     return Lowering(form.key, (stage,), (), text, flops)

@@ -53,6 +53,11 @@ class RowPlan:
     rows_at_once: int
 
     @property
+    def upright(self) -> bool:
+        """Whether rows are so short that a vector has one lane for each of many rows."""
+        return 2 * self.length <= self.lanes
+
+    @property
     def unrolled(self) -> bool:
         """Whether a row is so short that it stays in registers."""
         return self.length <= UNROLLED * self.lanes

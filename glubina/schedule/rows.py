@@ -17,6 +17,9 @@ from glubina.graph.node import Node
 FEWEST_ROWS = 16
 """Fewer rows would leave threads without work; then each reduction is cut into blocks instead."""
 
+SHORT_ROW = 128
+"""Elements up to which even a single reduction goes row by row, several rows at once."""
+
 LONGEST_ROW = 8192
 """Elements up to which a row surely stays in a core's own cache from one pass to the next."""
 
@@ -91,6 +94,8 @@ def levels(anchors: Iterable[Node], order: Iterable[Node]) -> dict[Node, int]:
 
 def is_one_reduction(anchors: Sequence[Node], members: Sequence[Node], extent: RowExtent) -> bool:
     """Whether a plain reduction kernel will do: one pass, and results of a row's size alone."""
+    if extent.length <= SHORT_ROW:
+        return False
     first = anchors[0]
     alike = all(
         a.sources[0].shape == first.sources[0].shape and reduced_axes(a) == reduced_axes(first)
