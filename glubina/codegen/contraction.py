@@ -10,6 +10,7 @@ from math import prod
 from glubina.codegen import (
     conv_filter,
     conv_planes,
+    conv_planes_filter,
     convolution,
     matmul,
     planes_plan,
@@ -205,6 +206,8 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
     call = conv_filter.plan_filter(shape, anchor.dtype, target)
     if tile := choose(shape, anchor.dtype, target, True):
         return _winograd_filter(form, target, shape, tile, call.plan, call.numbers, (x, g))
+    if conv_planes_filter.pays(shape, anchor.dtype, target):
+        return _planes_filter(form, target, shape, call.plan, call.numbers, (x, g))
     plan = call.plan
     operands = Operands(form, target, 1)
     places = operands.plain(x), operands.plain(g)
@@ -224,6 +227,37 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
 
     flops = 2 * g.size * prod(window) * (x.shape[-1] // geometry.groups)
     return _lowering(key, operands, stages, (call.workspace,), write, flops)
+
+
+def _planes_filter(
+    form: Structure, target: Target, shape: ConvShape, plan: conv_filter.FilterPlan,
+    numbers: tuple[int, ...], sources: tuple[Node, Node],
+) -> Lowering:  # fmt: skip
+    """The sums by planes; the last stage as in the direct way, whose plan and numbers are given."""
+    kernel, anchor = form.kernel, form.kernel.anchors[0]
+    call = conv_planes_filter.plan_planes_filter(shape, anchor.dtype, target)
+    operands = Operands(form, target, len(call.workspaces))
+    places = operands.plain(sources[0]), operands.plain(sources[1])
+    key = _key(form, "planes_filter", call.plan, plan, operands.compiled, places)
+    own = len(kernel.inputs) + len(kernel.outputs)
+    numbers = (*numbers[:3], 1, *numbers[4:])
+    stages = (
+        Stage(f"strips_{key}", (*places, -1, -2), call.numbers),
+        Stage(f"sums_{key}", (-2, -3), call.numbers),
+        Stage(f"filter_{key}", (*range(own), -3), (*numbers, *form.arguments())),
+    )
+    finish = _finish(form, plan.lanes, len(numbers), anchor.shape)
+
+    def write() -> list[Function]:
+        return [
+            conv_planes_filter.emit_partials(f"strips_{key}", call.plan),
+            conv_planes_filter.emit_sums(f"sums_{key}", call.plan),
+            conv_filter.emit_combine(f"filter_{key}", plan, finish, own + 1),
+        ]
+
+    flops = 2 * prod(shape.outputs) * shape.batch * shape.cout * prod(shape.window)
+    flops *= shape.cin // shape.geometry.groups
+    return _lowering(key, operands, stages, call.workspaces, write, flops)
 
 
 def _winograd_filter(

@@ -51,7 +51,7 @@ class _Emit:
         read = [frame.number(i) for i in range(FIXED)]
         self.batch, self.rows, self.strips, most, self.step, self.out_step, slot = read
         frame.threads = f.minimum(frame.threads, most)
-        self.axes = [read_axis(frame, axis) for axis in range(plan.rank)]
+        self.axes = [read_axis(frame, FIXED, axis) for axis in range(plan.rank)]
         self.table = FIXED + PER_AXIS * plan.rank
         self.taps = frame.number(self.table)
         self.packer = Packer(
@@ -74,24 +74,16 @@ class _Emit:
             first = f.mul(f.binary("urem", item.index, self.strips), self.rows)
             rows = f.minimum(self.rows, f.sub(axis.count, first))
             if plan.padded:
-                self._clear(f.compare("eq", item.index, start), first, rows)
+                fresh = f.compare("eq", item.index, start)
+                several = f.compare("sgt", self.strips, f.i64(1))
+                outside = f.binary("and", self.packer.leaves(first, rows), several)
+                with f.when(f.binary("or", fresh, outside)):  # else the zeros still stand
+                    self.packer.clear(self.planes, self.size)
             here = f.element(self.x, f.mul(n, f.mul(image, axis.extent)), self.kind)
             self.packer.pack(here, self.planes, self.step, first, rows)
             self._multiply(f.mul(rows, self.packer.pitches[0]))
             self._finish(n, first, rows)
         return self.frame.finish()
-
-    def _clear(self, fresh: Value, first: Value, rows: Value) -> None:
-        """Zeros where the strip leaves the image; those of the strip before often still stand."""
-        f, axis = self.f, self.axes[0]
-        above = f.compare("slt", f.add(axis.place, first), f.i64(0))
-        last = f.add(f.add(axis.place, first), f.sub(axis.length, f.sub(self.rows, rows)))
-        below = f.compare("sgt", f.mul(last, axis.step), axis.extent)
-        edge = f.binary(
-            "and", f.binary("or", above, below), f.compare("sgt", self.strips, f.i64(1))
-        )
-        with f.when(f.binary("or", fresh, edge)):
-            self.packer.clear(self.planes, self.size)
 
     # -- products -------------------------------------------------------------------------------
 

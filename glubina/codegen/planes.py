@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from glubina.codegen.blocks import first_lanes, transposed
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.frame import Frame
-from glubina.codegen.planes_plan import FIXED, PER_AXIS
+from glubina.codegen.planes_plan import PER_AXIS
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class AxisNumbers:
     fold: Value
 
 
-def read_axis(frame: Frame, axis: int) -> AxisNumbers:
-    """The numbers of an axis."""
-    first = FIXED + PER_AXIS * axis
+def read_axis(frame: Frame, fixed: int, axis: int) -> AxisNumbers:
+    """The numbers of an axis, where `fixed` others stand before those of all axes."""
+    first = fixed + PER_AXIS * axis
     return AxisNumbers(*(frame.number(first + i) for i in range(PER_AXIS)))
 
 
@@ -77,6 +77,14 @@ class Packer:
         for axis in reversed(axes[1:]):
             self.inputs.insert(0, f.mul(self.inputs[0], axis.extent))
             self.pitches.insert(0, f.mul(self.pitches[0], axis.length))
+
+    def leaves(self, first: Value, rows: Value) -> Value:
+        """Whether so many outputs of the first axis meet places outside the image."""
+        f, axis = self.f, self.axes[0]
+        low = f.add(axis.place, first)
+        high = f.add(low, f.sub(axis.length, f.sub(self.rows, rows)))
+        below = f.compare("sgt", f.mul(high, axis.step), axis.extent)
+        return f.binary("or", f.compare("slt", low, f.i64(0)), below)
 
     def clear(self, planes: Value, size: Value) -> None:
         """Fill planes with zeros; their size is a multiple of the lanes."""

@@ -185,27 +185,20 @@ def _call(shape: ConvShape, plan: PlanesPlan, axes: Sequence[Axis]) -> PlanesCal
     lengths = [axes[0].length(rows), *(axis.length(axis.phase.count) for axis in axes[1:])]
     span = plan.vectors * plan.lanes
     plane = prod(lengths)
-    out = _apart(rows * line + span, plan.lanes)
-    step = _apart(residues * plane + span + plan.lanes, plan.lanes)
+    out = apart(rows * line + span, plan.lanes)
+    step = apart(residues * plane + span + plan.lanes, plan.lanes)
     slots = min(shape.batch * strips, SLOTS)
     slot = step * plan.cin + out * plan.cout
     numbers = [shape.batch, rows, strips, slots, step, out, slot]
-    pitches = [prod(lengths[i + 1 :]) for i in range(plan.rank)]
-    folds = [prod(a.planes for a in axes[i + 1 :]) * plane for i in range(plan.rank)]
-    for axis, length, fold in zip(axes, lengths, folds, strict=True):
-        p = axis.phase
-        numbers += [
-            axis.extent, p.step, axis.lowest[0], axis.planes if p.taps else 0, axis.lowest[1],
-            length, p.count, p.phase, p.period, fold,
-        ]  # fmt: skip
+    described, places = axis_numbers(axes, rows)
+    numbers += described
     weights = [prod(shape.window[i + 1 :]) for i in range(plan.rank)]
     inner = plan.cin // plan.groups * plan.cout
     table: list[int] = []
     for taps in product(*(range(axis.phase.taps) for axis in axes)):
         there, at = 0, 0
-        for j, axis, pitch, fold, weight in zip(taps, axes, pitches, folds, weights, strict=True):
-            residue, place = axis.lowest
-            there += (axis.residues[j] - residue) * fold + (axis.places[j] - place) * pitch
+        for j, axis, place, weight in zip(taps, axes, places, weights, strict=True):
+            there += place[j]
             at += (axis.phase.first_tap + j * axis.phase.tap_step) * weight
         table += [there, at * inner]
     found = len(table) // 2
@@ -213,7 +206,33 @@ def _call(shape: ConvShape, plan: PlanesPlan, axes: Sequence[Axis]) -> PlanesCal
     return PlanesCall(plan, (*numbers, found, *table), size * slots * slot)
 
 
-def _apart(elements: int, lanes: int) -> int:
+def axis_numbers(axes: Sequence[Axis], rows: int) -> tuple[list[int], list[list[int]]]:
+    """Ten numbers per axis, for strips of so many rows; and where each axis's taps stand.
+
+    The numbers: the input's extent, the step, the lowest residue, the residues, the lowest place,
+    the places, the outputs, their phase and period, elements from one residue's planes to the next.
+    """
+    lengths = [axis.length(axis.phase.count if i else rows) for i, axis in enumerate(axes)]
+    plane = prod(lengths)
+    numbers: list[int] = []
+    places = []
+    for i, axis in enumerate(axes):
+        p, (residue, place) = axis.phase, axis.lowest
+        pitch, fold = prod(lengths[i + 1 :]), prod(a.planes for a in axes[i + 1 :]) * plane
+        numbers += [
+            axis.extent, p.step, residue, axis.planes if p.taps else 0, place,
+            lengths[i], p.count, p.phase, p.period, fold,
+        ]  # fmt: skip
+        places.append(
+            [
+                (r - residue) * fold + (at - place) * pitch
+                for r, at in zip(axis.residues, axis.places, strict=True)
+            ]
+        )
+    return numbers, places
+
+
+def apart(elements: int, lanes: int) -> int:
     """Rounded up to vectors, and no multiple of a page, which would crowd the cache's sets."""
     vectors = -(-elements // lanes)
     return lanes * (vectors + 1 if vectors % 4 == 0 else vectors)
