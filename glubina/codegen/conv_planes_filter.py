@@ -3,7 +3,7 @@
     dw[k, i, c] = Σ_n Σ_o x[n, o·stride + k·dilation − padding, i] g[n, o, c]
 
 A strip of the image and of the gradient is laid out in planes (`planes.py`); where a plane of the
-gradient has no output it has zeros. A block of (taps x input channels) x output channels stays in
+gradient has no output it has zeros. A block of (input channels x taps) x output channels stays in
 registers, each a vector of partial sums, while the pixels of the strip pass. The strips are split
 into parts by shapes alone; a second stage adds up the parts and the lanes of each sum.
 """
@@ -25,6 +25,7 @@ from glubina.codegen.planes_plan import CACHE_BYTES, PER_AXIS, apart, axis_numbe
 from glubina.codegen.target import Target, llvm_type
 
 MOST_PARTS = 16
+NEAR = 1024  # pixels of a strip, about
 FIXED = 8  # numbers before those of the axes
 
 
@@ -92,7 +93,7 @@ def pays(shape: ConvShape, dtype: np.dtype, target: Target) -> bool:
     planar += 10 * (reads * shape.cin + shape.cout) / lanes
     sums = 4 * lanes * taps * inner * shape.cout  # bytes of a part
     pixels = shape.batch * prod(shape.outputs)
-    return planar < 0.8 * direct and sums <= CACHE_BYTES and pixels >= 64 * lanes
+    return planar < 0.8 * direct and sums <= 2 * CACHE_BYTES and pixels >= 64 * lanes
 
 
 def plan_planes_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> PlanesFilterCall:
@@ -116,7 +117,8 @@ def plan_planes_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> Pla
     line = prod(axis.length(axis.phase.count) for axis in axes[1:])
     reach, count = axes[0].length(0), axes[0].phase.count
     fits = CACHE_BYTES // (size * line * (residues * shape.cin + shape.cout)) - reach
-    many = max(1, min(max(fits, 2 * reach), count))
+    near = max(NEAR // line, 3 * reach, 1)  # what a block reads stays in the first-level cache
+    many = max(1, min(max(fits, 2 * reach), near, count))
     strips = -(-count // many)
     parts = min(shape.batch * strips, MOST_PARTS)
     numbers, places = axis_numbers(axes, many)
@@ -145,7 +147,8 @@ class _Numbers:
         self.batch, self.many, self.strips, self.parts = read[:4]
         self.step, self.g_step, self.slot, self.size = read[4:]
         self.table = FIXED + PER_AXIS * plan.rank
-        self.rows = f.mul(frame.number(self.table), f.i64(plan.cin // plan.groups))
+        self.taps = frame.number(self.table)
+        self.rows = f.mul(self.taps, f.i64(plan.cin // plan.groups))
         rows = f.i64(plan.rows)
         self.down = f.binary("udiv", f.sub(f.add(self.rows, rows), f.i64(1)), rows)
         self.across = -(-(plan.cout // plan.groups) // plan.columns)
@@ -237,7 +240,7 @@ class _Emit:
             lefts, rights = [], []
             for r in range(plan.rows):
                 row = f.minimum(f.add(f.mul(line.index, f.i64(plan.rows)), f.i64(r)), last)
-                tap, channel = (f.binary(how, row, f.i64(inner)) for how in ("udiv", "urem"))
+                channel, tap = (f.binary(how, row, n.taps) for how in ("udiv", "urem"))
                 at = f.add(self._place(tap), f.mul(channel, n.step))
                 lefts.append(f.element(x, at, self.kind))
             for c in range(plan.columns):
@@ -289,7 +292,8 @@ def emit_sums(name: str, plan: PlanesFilterPlan) -> Function:
         row, out = split(item.index, plan.cout)
         group, channel = split(out, plan.cout // plan.groups)
         across, c = split(channel, plan.columns)
-        line, r = split(row, plan.rows)
+        tap, source = split(row, plan.cin // plan.groups)
+        line, r = split(f.add(f.mul(source, n.taps), tap), plan.rows)
         block = f.mul(f.add(f.mul(group, f.i64(n.across)), across), n.down)
         at = f.mul(f.add(block, line), f.i64(plan.rows))
         at = f.add(f.mul(f.add(at, r), f.i64(plan.columns)), c)
