@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,7 +35,10 @@ PARTIAL_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class FilterPlan:
-    """What is compiled in: channels, the block, and how many pixels pass at once."""
+    """What is compiled in: channels, the block, and how many pixels pass at once.
+
+    together: how many taps of the last axis, `dilation` apart, share a block, with rows for each.
+    """
 
     dtype: str
     lanes: int
@@ -47,6 +51,8 @@ class FilterPlan:
     unroll: int
     step: int
     depthwise: bool
+    together: int
+    dilation: int
 
 
 @dataclass(frozen=True)
@@ -70,13 +76,20 @@ def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall
     depthwise = shape.cin == a.groups == shape.cout
     rows_all = 1 if depthwise else shape.cin // a.groups
     columns = shape.cout if depthwise else shape.cout // a.groups
-    rows, vectors = block_shape(rows_all, columns, lanes, target.registers)
-    unroll = 1
-    while unroll < 4 and rows * vectors * unroll < 8:
-        unroll *= 2
+    together = _taps_together(shape.window[-1], rows_all, target.registers)
+    if together > 1:
+        rows, unroll = together * rows_all, 4
+        room = 28 if target.registers == 32 else 13
+        most = (14 if target.registers == 32 else 8) // rows if depthwise else room // (rows + 1)
+        vectors = max(1, min(-(-columns // lanes), most, 4))
+    else:
+        rows, vectors = block_shape(rows_all, columns, lanes, target.registers)
+        unroll = 1
+        while unroll < 4 and rows * vectors * unroll < 8:
+            unroll *= 2
     plan = FilterPlan(
         dtype.name, lanes, len(shape.spatial), shape.cin, shape.cout, a.groups, rows, vectors,
-        unroll, a.stride[-1], depthwise,
+        unroll, a.stride[-1], depthwise, together, a.dilation[-1] if together > 1 else 0,
     )  # fmt: skip
     line = prod(shape.spatial[1:]) * shape.cin * a.stride[0] + prod(shape.outputs[1:]) * shape.cout
     many = max(1, min(shape.outputs[0], STRIP_BYTES // max(1, line * dtype.itemsize)))
@@ -94,6 +107,14 @@ def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall
     return FilterCall(plan, tuple(numbers), parts, parts * size)
 
 
+def _taps_together(taps: int, inner: int, registers: int) -> int:
+    """How many taps share a block: several, where one tap alone has too few rows."""
+    most = (14 if registers == 32 else 8) // inner
+    if inner > 2:
+        return 1
+    return max(count for count in range(1, taps + 1) if taps % count == 0 and count <= max(most, 1))
+
+
 def _tiles(plan: FilterPlan) -> tuple[int, int, int]:
     """How many groups, row blocks and column blocks one tap has."""
     if plan.depthwise:
@@ -101,13 +122,26 @@ def _tiles(plan: FilterPlan) -> tuple[int, int, int]:
     per_group = plan.cout // plan.groups
     return (
         plan.groups,
-        -(-(plan.cin // plan.groups) // plan.rows),
+        1 if plan.together > 1 else -(-(plan.cin // plan.groups) // plan.rows),
         -(-per_group // (plan.vectors * plan.lanes)),
     )
 
 
 def _blocks(plan: FilterPlan, window: tuple[int, ...]) -> int:
-    return prod(window) * prod(_tiles(plan))
+    return prod(window) // plan.together * prod(_tiles(plan))
+
+
+class Range(NamedTuple):
+    """The outputs of an axis that meet the image with a tap, of those from start to stop.
+
+    shift: where in the input the tap meets output 0.
+    """
+
+    low: Value
+    high: Value
+    shift: Value
+    start: Value
+    stop: Value
 
 
 class _Axis:
@@ -138,9 +172,12 @@ class _Emit:
         start, stop = self.frame.share(f.mul(self.parts, self.shares), 1)
         total = f.mul(self.batch, self.strips)
         blocks = f.i64(prod(_tiles(plan)))
+        if plan.together > 1:
+            blocks = f.mul(blocks, f.binary("udiv", self.axes[-1].window, f.i64(plan.together)))
         size = f.i64(plan.cin // plan.groups * plan.cout)
         for axis in self.axes:
-            blocks = f.mul(blocks, axis.window)
+            if plan.together == 1 or axis is not self.axes[-1]:
+                blocks = f.mul(blocks, axis.window)
             size = f.mul(size, axis.window)
         with f.loop(start, stop, f.i64(1)) as item:
             part = f.binary("udiv", item.index, self.shares)
@@ -170,7 +207,7 @@ class _Emit:
         column, rest = f.binary("urem", rest, f.i64(across)), f.binary("udiv", rest, f.i64(across))
         line, rest = f.binary("urem", rest, f.i64(down)), f.binary("udiv", rest, f.i64(down))
         group, rest = f.binary("urem", rest, f.i64(groups)), f.binary("udiv", rest, f.i64(groups))
-        tap = rest
+        tap = rest = f.mul(rest, f.i64(plan.together))  # the first of them
         taps: list[Value] = []
         for axis in reversed(self.axes):
             taps.insert(0, f.binary("urem", rest, axis.window))
@@ -179,7 +216,9 @@ class _Emit:
         per_group = plan.cout if plan.depthwise else plan.cout // plan.groups
         channel = f.mul(column, f.i64(plan.vectors * plan.lanes))
         wanted = f.mul(line, f.i64(plan.rows))
-        row = f.minimum(wanted, f.i64(max(inner - plan.rows, 0)))
+        row = f.i64(0)
+        if plan.together == 1:
+            row = f.minimum(wanted, f.i64(max(inner - plan.rows, 0)))
         masks = self._masks(channel, per_group)
         out = f.add(f.mul(group, f.i64(per_group)), channel)
         place = f.add(f.mul(f.add(f.mul(tap, f.i64(inner)), row), f.i64(plan.cout)), out)
@@ -230,14 +269,14 @@ class _Emit:
         """Pass over the strip's outputs for which the tap is inside the image."""
         f = self.f
         x_at, g_at = n, n
-        ranges = []
+        ranges: list[Range] = []
         for number, (axis, tap) in enumerate(zip(self.axes, taps, strict=True)):
             shift = f.sub(f.mul(tap, axis.dilation), axis.low)
             low = self._above(f.sub(f.i64(0), shift), axis.stride)
             high = self._above(f.sub(axis.extent, shift), axis.stride)
-            low = f.maximum(low, first if number == 0 else f.i64(0))
-            end = f.minimum(f.add(first, self.many), axis.output) if number == 0 else axis.output
-            ranges.append((low, f.minimum(high, end), shift))
+            start = first if number == 0 else f.i64(0)
+            stop = f.minimum(f.add(first, self.many), axis.output) if number == 0 else axis.output
+            ranges.append(Range(f.maximum(low, start), f.minimum(high, stop), shift, start, stop))
             x_at, g_at = f.mul(x_at, axis.extent), f.mul(g_at, axis.output)
         return self._axis(0, sums, ranges, x_at, g_at, source, out, masks)
 
@@ -248,12 +287,12 @@ class _Emit:
         return f.binary("udiv", raised, stride)
 
     def _axis(
-        self, number: int, sums: list[Value], ranges: list[tuple[Value, Value, Value]],
+        self, number: int, sums: list[Value], ranges: list[Range],
         x_at: Value, g_at: Value, source: Value, out: Value, masks: list[Value] | None,
     ) -> list[Value]:  # fmt: skip
         """x_at and g_at count positions of the axes so far, times the later extents."""
         f, plan, axis = self.f, self.plan, self.axes[number]
-        low, high, shift = ranges[number]
+        low, high, shift = ranges[number][:3]
         if number < plan.rank - 1:
             x_later, g_later = f.i64(1), f.i64(1)
             for later in self.axes[number + 1 :]:
@@ -269,7 +308,39 @@ class _Emit:
         x_first = f.add(f.mul(f.add(x_at, shift), f.i64(plan.cin)), source)
         x = f.element(self.x, x_first, self.kind)
         g = f.element(self.g, f.add(f.mul(g_at, f.i64(plan.cout)), out), self.kind)
+        if plan.together > 1:
+            return self._together(sums, x, g, ranges[number], masks)
         return self._row(sums, x, g, low, high, masks)
+
+    def _together(
+        self, sums: list[Value], x: Value, g: Value, first: Range, masks: list[Value] | None
+    ) -> list[Value]:
+        """A row of outputs for several taps: one after another at its ends, else all at once."""
+        f, plan, axis, sums = self.f, self.plan, self.axes[-1], list(sums)
+        zero, inner = f.i64(0), 1 if plan.depthwise else plan.cin // plan.groups
+        ranges = []
+        for tap in range(plan.together):
+            shift = f.add(first.shift, f.i64(tap * plan.dilation))
+            low = f.maximum(self._above(f.sub(zero, shift), axis.stride), first.start)
+            high = f.minimum(self._above(f.sub(axis.extent, shift), axis.stride), first.stop)
+            ranges.append((low, high))
+        low = ranges[0][0]
+        high = f.maximum(low, ranges[-1][1])
+
+        def end(tap: int, start: Value, stop: Value) -> None:
+            part = slice(tap * inner * plan.vectors, (tap + 1) * inner * plan.vectors)
+            here = f.element(x, f.i64(tap * plan.dilation * plan.cin), self.kind)
+            sums[part] = self._steps(sums[part], here, g, start, stop, masks, 1, 1)
+
+        for tap, (start, stop) in enumerate(ranges):
+            end(tap, start, f.minimum(low, stop))
+        middle = f.sub(high, low)
+        middle = f.add(low, f.binary("and", middle, f.i64(-plan.unroll)))
+        sums = self._steps(sums, x, g, low, middle, masks, plan.unroll, plan.together)
+        sums = self._steps(sums, x, g, middle, high, masks, 1, plan.together)
+        for tap, (start, stop) in enumerate(ranges):
+            end(tap, f.maximum(high, start), stop)
+        return sums
 
     def _row(
         self,
@@ -294,11 +365,12 @@ class _Emit:
 
     def _steps(
         self, sums: list[Value], x: Value, g: Value, low: Value, high: Value,
-        masks: list[Value] | None, unroll: int,
+        masks: list[Value] | None, unroll: int, together: int = 1,
     ) -> list[Value]:  # fmt: skip
-        """`unroll` pixels a round, each with accumulators of its own."""
+        """`unroll` pixels a round; of a single tap, each with accumulators of its own."""
         f, plan = self.f, self.plan
-        per = plan.rows * plan.vectors
+        inner = plan.rows // plan.together
+        per = inner * plan.vectors if together == plan.together == 1 else 0
         with f.loop(low, high, f.i64(unroll), sums) as o:
             following = list(o.values)
             x_here = f.element(x, f.mul(o.index, f.i64(plan.step * plan.cin)), self.kind)
@@ -308,8 +380,9 @@ class _Emit:
                     self._vector(g_here, u * plan.cout + v * plan.lanes, v, masks)
                     for v in range(plan.vectors)
                 ]
-                for r in range(plan.rows):
-                    base = u * plan.step * plan.cin + r
+                for r in range(together * inner):
+                    tap, channel = divmod(r, inner)
+                    base = (u * plan.step + tap * plan.dilation) * plan.cin + channel
                     if not plan.depthwise:
                         spot = f.element(x_here, f.i64(base), self.kind)
                         a = f.splat(f.load(spot, self.kind), plan.lanes)

@@ -130,6 +130,7 @@ class ConvPlan:
     cin, cout, groups, depthwise: the channels.
     pixels, vectors: the register block.
     step: the input's step from one pixel to the next.
+    spread: for a depthwise convolution, the input's step from one tap to the next, else 0.
     merged: whether the taps of the last axis and the channels are one run of memory.
     runs: what the blocks of a line read.
     inside: per axis, whether no tap ever leaves the image.
@@ -144,6 +145,7 @@ class ConvPlan:
     pixels: int
     vectors: int
     step: int
+    spread: int
     merged: bool
     depthwise: bool
     runs: tuple[Run, ...]
@@ -179,6 +181,13 @@ def block_shape(pixels: int, channels: int, lanes: int, registers: int) -> tuple
     return found
 
 
+def depthwise_pixels(pixels: int, taps: int, registers: int) -> int:
+    """The block of pixels that wastes least, beside the taps' weights in registers."""
+    most = max(4, min(14, registers - 4 - min(taps, 7)))
+    choices = range(1, min(pixels, most) + 1)
+    return min(choices, key=lambda count: -(-pixels // count) * (max(count * taps, 6) + 2))
+
+
 def phases_of(shape: ConvShape) -> list[list[AxisPhase]]:
     """The phases of every axis."""
     a = shape.geometry
@@ -206,6 +215,8 @@ def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCal
     narrowest = min(p.count for p in axes[-1])
     channels = shape.cout if depthwise else group_out
     pixels, vectors = block_shape(narrowest, channels, lanes, target.registers)
+    if depthwise:
+        pixels, vectors = depthwise_pixels(narrowest, shape.window[-1], target.registers), 1
     inside = tuple(
         all(_stays_inside(phase, extent) for phase in axis)
         for axis, extent in zip(axes, shape.spatial, strict=True)
@@ -216,7 +227,8 @@ def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCal
         merged = a.groups == 1 and last.tap_step == 1 and last.offset_step == 1
         plan = ConvPlan(
             dtype.name, lanes, rank, shape.cin, shape.cout, a.groups, pixels, vectors,
-            last.step, merged, depthwise, block_runs(last, shape.spatial[-1], pixels), inside,
+            last.step, last.offset_step if depthwise else 0, merged, depthwise,
+            block_runs(last, shape.spatial[-1], pixels), inside,
         )  # fmt: skip
         calls.append(ConvCall(plan, _numbers(shape, plan, combination)))
     return calls

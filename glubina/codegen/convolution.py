@@ -219,10 +219,12 @@ class _Emit:
     ) -> list[Value]:  # fmt: skip
         """The taps of the last axis, each for the pixels for which it meets the image."""
         f, plan, found = self.f, self.plan, list(sums)
+        if plan.depthwise:
+            return self._depthwise(run, x, w, w_step, found, masks)
         for piece in run.pieces:
             pixels = piece.pixels
             part = slice(pixels.start * plan.vectors, pixels.stop * plan.vectors)
-            if plan.merged and not plan.depthwise:
+            if plan.merged:
                 first = f.i64(piece.taps.start)
                 x_here = f.element(x, f.mul(first, x_step), self.kind)
                 w_here = f.element(w, f.mul(first, w_step), self.kind)
@@ -233,11 +235,8 @@ class _Emit:
             with f.loop(*bounds, f.i64(1), found[part]) as tap:
                 x_here = f.element(x, f.mul(tap.index, x_step), self.kind)
                 w_here = f.element(w, f.mul(tap.index, w_step), self.kind)
-                if plan.depthwise:
-                    following = self._depthwise(x_here, w_here, pixels, tap.values, masks)
-                else:
-                    count = f.i64(plan.cin // plan.groups)
-                    following = self._channels(count, x_here, w_here, pixels, tap.values, masks)
+                count = f.i64(plan.cin // plan.groups)
+                following = self._channels(count, x_here, w_here, pixels, tap.values, masks)
                 tap.carry(following)
             found[part] = tap.results
         return found
@@ -253,22 +252,29 @@ class _Emit:
         return multiply_add_block(f, count, sums, lefts, rights, f.i64(1), f.i64(plan.cout), masks)
 
     def _depthwise(
-        self, x: Value, w: Value, pixels: range, sums: list[Value], masks: list[Value] | None
-    ) -> list[Value]:
-        """One tap: each channel of the input meets its own weight."""
+        self, run: Run, x: Value, w: Value, w_step: Value, sums: list[Value],
+        masks: list[Value] | None,
+    ) -> list[Value]:  # fmt: skip
+        """Each channel of the input meets its own weights; an element is loaded once for all."""
         f, plan = self.f, self.plan
-
-        def load(base: Value, v: int, offset: int) -> Value:
-            place = f.element(base, f.i64(offset + v * plan.lanes), self.kind)
-            return f.masked_load(place, self.type, masks[v]) if masks else f.load(place, self.type)
-
-        found = list(sums)
+        meet: dict[int, list[tuple[int, int]]] = {}  # by position in the input: (tap, pixel)
+        for piece in run.pieces:
+            for tap in piece.taps:
+                for p in piece.pixels:
+                    meet.setdefault(p * plan.step + tap * plan.spread, []).append((tap, p))
         for v in range(plan.vectors):
-            weights = load(w, v, 0)
-            for row, p in enumerate(pixels):
-                at = row * plan.vectors + v
-                found[at] = f.fma(load(x, v, p * plan.step * plan.cin), weights, found[at])
-        return found
+            mask, weights = masks[v] if masks else None, dict[int, Value]()
+            for piece in run.pieces:
+                for tap in piece.taps:
+                    at = f.add(f.mul(f.i64(tap), w_step), f.i64(v * plan.lanes))
+                    weights[tap] = f.load_lanes(f.element(w, at, self.kind), self.type, mask)
+            for position in sorted(meet):
+                at = f.i64(position * plan.cin + v * plan.lanes)
+                value = f.load_lanes(f.element(x, at, self.kind), self.type, mask)
+                for tap, p in meet[position]:
+                    spot = p * plan.vectors + v
+                    sums[spot] = f.fma(value, weights[tap], sums[spot])
+        return sums
 
     def _store(
         self, n: Value, q: list[Value], start: Value, wanted: Value, out: Value,
