@@ -181,11 +181,16 @@ def block_shape(pixels: int, channels: int, lanes: int, registers: int) -> tuple
     return found
 
 
-def depthwise_pixels(pixels: int, taps: int, registers: int) -> int:
-    """The block of pixels that wastes least, beside the taps' weights in registers."""
-    most = max(4, min(14, registers - 4 - min(taps, 7)))
+def depthwise_block(pixels: int, taps: int, across: int, registers: int) -> tuple[int, int]:
+    """The (pixels, vectors) of the block that wastes least, beside the weights in registers.
+
+    With one or two taps the work is bound by memory, which is passed over in longer pieces.
+    """
+    vectors = 1 if taps > 2 else min(across, 4)
+    most = max(4, min(14, registers - 4 - min(taps, 7)) // vectors)
     choices = range(1, min(pixels, most) + 1)
-    return min(choices, key=lambda count: -(-pixels // count) * (max(count * taps, 6) + 2))
+    best = min(choices, key=lambda count: -(-pixels // count) * (max(count * taps, 6) + 2))
+    return best, vectors
 
 
 def phases_of(shape: ConvShape) -> list[list[AxisPhase]]:
@@ -216,7 +221,8 @@ def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCal
     channels = shape.cout if depthwise else group_out
     pixels, vectors = block_shape(narrowest, channels, lanes, target.registers)
     if depthwise:
-        pixels, vectors = depthwise_pixels(narrowest, shape.window[-1], target.registers), 1
+        most = max(phase.taps for phase in axes[-1])
+        pixels, vectors = depthwise_block(narrowest, most, -(-channels // lanes), target.registers)
     inside = tuple(
         all(_stays_inside(phase, extent) for phase in axis)
         for axis, extent in zip(axes, shape.spatial, strict=True)
