@@ -236,7 +236,7 @@ class Fusion:
     def _fits(self, unit: int, node: Node) -> bool:
         members = self.units.nodes(unit)
         written = sum(member in self.required for member in members)
-        if members[0].shape != node.shape or written >= MOST_OUTPUTS:
+        if _squeezed(members[0]) != _squeezed(node) or written >= MOST_OUTPUTS:
             return False
         own = self.units.of(node)
         if self.units.needs(unit, own):  # through anchors that share a unit
@@ -257,7 +257,7 @@ class Fusion:
             own = self.units.of(current)
             if not self.units.before[own] & inside:
                 continue
-            if self.is_taken(current) or current.op.family != "elementwise":
+            if self.is_taken(current) or not _in_place(current):
                 return None
             found[current] = None
             stack.extend(current.sources)
@@ -370,6 +370,18 @@ def _sharing_key(node: Node) -> tuple[object, ...] | None:
 def _follows(node: Node, size: int) -> bool:
     """Whether a node has one element for each element of its kernel's index space."""
     return node.size == size and (node.op.family == "elementwise" or node.op.name == "reshape")
+
+
+def _squeezed(node: Node) -> tuple[int, ...]:
+    """The shape without axes of extent 1."""
+    return tuple(extent for extent in node.shape if extent != 1)
+
+
+def _in_place(node: Node) -> bool:
+    """Whether a node's elements lie over those of its sources, one above the other."""
+    if node.op.name == "reshape":
+        return _squeezed(node) == _squeezed(node.sources[0])
+    return node.op.family == "elementwise"
 
 
 def _big_sources(node: Node) -> Iterable[Node]:
