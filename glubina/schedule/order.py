@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from glubina.graph.errors import GraphError
-from glubina.graph.node import Node
+from glubina.graph.node import Node, topological
+from glubina.graph.ops.scan import body_of
 from glubina.schedule.kernel import Kernel
 
 CHECKED = ("take", "scatter_add")
@@ -53,10 +54,17 @@ def settle(
 def _errors_first(kernels: Sequence[Kernel], after: list[set[int]], writers: set[int]) -> None:
     """Let the writers wait for every kernel that can raise an error, unless that needs them."""
     for i, kernel in enumerate(kernels):
-        if any(node.op.name in CHECKED for node in _inside(kernel, set(kernel.inputs))):
+        if any(_may_raise(node) for node in _inside(kernel, set(kernel.inputs))):
             for writer in writers - {i}:
                 if not _needs(after, i, writer):
                     after[writer].add(i)
+
+
+def _may_raise(node: Node) -> bool:
+    """Whether a node, or one in the body of a loop, checks what it is given."""
+    if node.op.name == "scan":
+        return any(_may_raise(inner) for inner in topological(body_of(node)))
+    return node.op.name in CHECKED
 
 
 def _needs(after: Sequence[set[int]], kernel: int, other: int) -> bool:

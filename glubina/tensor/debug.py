@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from glubina.graph.node import Node, topological
+from glubina.graph.ops.scan import body_of
 from glubina.tensor import programs
 
 if TYPE_CHECKING:
@@ -138,31 +139,49 @@ def _attributes(node: Node) -> str:
 
 def graph_text(outputs: Sequence[Node]) -> str:
     """One line per operation: `%3 = add(%1, %2) : float32[2, 3]`."""
+    return "\n".join(["graph", *_graph_lines(outputs, "  ", "return")])
+
+
+def _graph_lines(outputs: Sequence[Node], margin: str, end: str) -> list[str]:
     numbers: dict[Node, int] = {}
-    lines = ["graph"]
+    lines = []
     for node in topological(outputs):
         number = numbers[node] = len(numbers)
+        head = f"{margin}%{number} = "
         if node.op.name == "constant":
             value = node.op.numpy(node.attributes).item()
-            lines.append(f"  %{number} = {value} : {_form(node)}")
+            lines.append(f"{head}{value} : {_form(node)}")
             continue
         sources = ", ".join(f"%{numbers[s]}" for s in node.sources)
         name = f"{node.op.name}({sources})" if node.sources else node.op.name
-        lines.append(f"  %{number} = {name}{_attributes(node)} : {_form(node)}")
-    lines.append("  return " + ", ".join(f"%{numbers[o]}" for o in outputs))
-    return "\n".join(lines)
+        if node.op.name == "scan":
+            loop, which = node.attributes
+            kind = "stacked" if isinstance(which, Node) else f"final state {which}"
+            way = " in reverse" if loop.reverse else ""
+            lines.append(f"{head}{name} {{{loop.steps} steps{way}, {kind}}} : {_form(node)}")
+            lines += _graph_lines(body_of(node), margin + "    ", "next")
+            continue
+        lines.append(f"{head}{name}{_attributes(node)} : {_form(node)}")
+    return [*lines, f"{margin}{end} " + ", ".join(f"%{numbers[o]}" for o in outputs)]
 
 
 def kernels_text(schedule: Schedule) -> str:
-    """One line per kernel: what it reads and writes."""
+    """One line per kernel: what it reads and writes; those of a loop's body below it."""
+    return "\n".join([f"kernels: {len(schedule.kernels)}", *_kernel_lines(schedule, "  ")])
+
+
+def _kernel_lines(schedule: Schedule, margin: str) -> list[str]:
+    from glubina.schedule.loop import body
     from glubina.schedule.plan import labels
 
-    lines = [f"kernels: {len(schedule.kernels)}"]
+    lines = []
     for name, kernel in zip(labels(schedule.kernels), schedule.kernels, strict=True):
         reads = ", ".join(map(_form, kernel.inputs)) or "nothing"
         writes = ", ".join(map(_form, kernel.outputs))
-        lines.append(f"  {kernel.kind:12} {name}\n{'':15}{reads} -> {writes}")
-    return "\n".join(lines)
+        lines.append(f"{margin}{kernel.kind:12} {name}\n{margin}{'':13}{reads} -> {writes}")
+        if kernel.kind == "scan":
+            lines += _kernel_lines(body(kernel).schedule, margin + "    ")
+    return lines
 
 
 def plan_text(plan: Plan) -> str:

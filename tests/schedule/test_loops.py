@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from loop_examples import EXAMPLES, loss_of, recurrent, two_states, values
 
 from glubina.graph import gradients, interpret, ops
+from glubina.runtime import observers
 from glubina.runtime.plan import Plan, PlanError
 from glubina.runtime.program import ProgramError
+from glubina.tensor.debug import graph_text, kernels_text
 
 float32 = np.dtype(np.float32)
 
@@ -106,3 +108,34 @@ def test_an_error_in_a_step_ends_the_loop():
     with pytest.raises(ProgramError) as caught:
         program.run(given_, 2)
     assert (caught.value.index, caught.value.value) == (9, 4)
+
+
+def test_errors_in_loops_come_before_an_input_is_overwritten():
+    table, steps = ops.input((4, 8), float32), ops.input((6, 3), np.dtype(np.int64))
+    h, weight = ops.input((3, 8), float32), ops.input((4, 8), float32)
+    (last,), _ = ops.scan(
+        lambda s, x, w: ([ops.tanh(ops.add(s[0], ops.take(w[0], x[0], 0)))], []),
+        [h], [steps], [table],
+    )  # fmt: skip
+    updated = ops.add(weight, weight)
+    program = Compiled([updated, last], [table, steps, h, weight], [3, -1])
+    labels = [kernel.label for kernel in program.program.plan.kernels]
+    assert program.program.plan.donated == (3, -1)
+    assert labels.index("add 4x8") == len(labels) - 1
+
+
+def test_the_debug_ladder_shows_what_is_inside():
+    results, inputs, _ = EXAMPLES["nested"]("float32")
+    text = graph_text(results)
+    assert "3 steps, final state 0" in text
+    assert "          next %" in text  # the inner body's end
+    events = []
+    with observers.schedules.watching(events.append):
+        program = Compiled(results, inputs).program
+    assert kernels_text(events[0].schedule).count("scan") >= 2
+    times = [kernel.times for kernel in program.plan.kernels]
+    assert max(times) == 6  # three steps of two
+    heard = []
+    with observers.runs.watching(heard.append):
+        Compiled(results, inputs).run(values(inputs))
+    assert len(heard[0].times) == len(program.plan.calls)
