@@ -58,6 +58,22 @@ LAYERS = (
     Layer("one image", 1, (56, 56), 64, 64, padding=1),
 )
 
+TILES = (
+    Layer("same", 64, (16, 16), 32, 32, padding=1),
+    Layer("same", 64, (16, 16), 24, 24, padding=1),
+    Layer("same", 64, (8, 8), 128, 128, padding=1),
+    Layer("same", 64, (16, 16), 128, 128, padding=1),
+    Layer("odd", 64, (9, 9), 40, 40, padding=1),
+    Layer("small", 64, (6, 6), 64, 64, padding=1),
+    Layer("small", 64, (2, 2), 64, 64, padding=1),
+    Layer("five", 64, (14, 14), 32, 32, window=5),
+    Layer("sequence", 64, (128,), 64, 64, padding=1),
+    Layer("one image", 1, (28, 28), 128, 128, padding=1),
+    Layer("one image", 1, (14, 14), 256, 256, padding=1),
+    Layer("one image", 1, (7, 7), 512, 512, padding=1),
+    Layer("one image", 1, (8, 8), 64, 64, padding=1),
+)
+
 AWKWARD = (
     Layer("lenet", 64, (28, 28), 1, 6, window=5, padding=2),
     Layer("lenet", 64, (14, 14), 6, 16, window=5),

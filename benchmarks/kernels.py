@@ -25,7 +25,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.conv_shapes import AWKWARD, LAYERS, POOLS, Layer, Pool
+from benchmarks.conv_shapes import AWKWARD, LAYERS, POOLS, TILES, Layer, Pool
 from benchmarks.machine import FLOPS, Sgemm
 from benchmarks.report import machine
 from glubina.codegen.lowering import lower
@@ -127,7 +127,7 @@ def cases() -> list[Case]:
         product("tiny", 32, 8, 8, "b"),
         product("attention", 128, 64, 128, "b", batch=32),
     ]
-    found += [case for layer in (*LAYERS, *AWKWARD) for case in convolution(layer)]
+    found += [case for layer in (*LAYERS, *TILES, *AWKWARD) for case in convolution(layer)]
     found += [case for pool in POOLS for case in pooling(pool)]
     return found
 

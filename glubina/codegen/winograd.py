@@ -119,7 +119,7 @@ class _Emit:
         ):
             f.store(f.const(0, self.type), f.element(self.zeros, at.index, KIND))
         with f.loop(start, stop, f.i64(1)) as item:
-            chunk, share = (f.binary(how, item.index, n["shares"]) for how in ("udiv", "urem"))
+            share, chunk = (f.binary(how, item.index, chunks) for how in ("udiv", "urem"))
             first = f.mul(chunk, n["chunk"])
             count = f.minimum(n["chunk"], f.sub(n["total"], first))
             self.parts["inputs"].call(

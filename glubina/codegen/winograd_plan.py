@@ -53,7 +53,8 @@ GROUP = 128
 """About how many input channels' products, or transformed weights, there are at a time."""
 
 LEAST = 24
-"""The fewest tiles at once, if there are so many: each time the whole filter is read."""
+SMALL = 1 << 18
+"""The fewest tiles at once, if a filter has more bytes than this: each time all of it is read."""
 
 FEW = 48
 """Tiles up to which each item transforms the part of the filter that it needs."""
@@ -143,10 +144,11 @@ def plan_winograd(shape: ConvShape, tile: Tile, target: Target) -> WinogradCall:
     panels = -(-shape.cout // plan.width)
     blocks = -(-total // rows)
     most = CACHE_BYTES // (4 * count * (plan.cell + plan.width)) // rows
-    chunk = (
-        blocks if local else min(max(LEAST // rows, min(most, 96 // rows, blocks // 64)), blocks)
-    )
-    chunk *= rows
+    least = LEAST // rows if 4 * count * shape.cin * shape.cout > SMALL else 1
+    chunk = max(least, min(most, 96 // rows, blocks // 64))
+    if local:  # two threads should have work, but the filter's transform is dear
+        chunk = blocks if panels > 1 else -(-blocks // 2)
+    chunk = rows * max(1, min(chunk, blocks))
     chunks = -(-total // chunk)
     wide = -(-panels * plan.width // WIDE)  # a share transforms the tiles again
     shares = min(panels, max(1, min(-(-ITEMS // chunks), panels if local else wide)))
