@@ -9,6 +9,8 @@ One thread does all of a head: so every sum has its order, and no two threads wr
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from glubina.codegen.attention_parts import (
     Pass,
     Tile,
@@ -17,6 +19,8 @@ from glubina.codegen.attention_parts import (
     clear,
     draw,
     exponential,
+    gather,
+    padded,
     pieces,
     scores,
     turn,
@@ -24,6 +28,9 @@ from glubina.codegen.attention_parts import (
 from glubina.codegen.attention_plan import BLOCK, AttentionPlan
 from glubina.codegen.blocks import alloca, multiply_add_block
 from glubina.codegen.emitter import Function, Value
+
+TileWriter = Callable[[Tile, Value, Value, bool], None]
+"""Given a register block, its row and column in the block, and whether some of it is unseen."""
 
 
 class Backward(Pass):
@@ -36,6 +43,10 @@ class Backward(Pass):
         self.turned_values = alloca(f, self.kind, plan.columns * self.stride)
         self.weights, self.slopes = alloca(f, self.kind, size), alloca(f, self.kind, size)
         self.kept = alloca(f, self.kind, size) if plan.dropout else None
+        depth, columns = padded(self, plan.depth), padded(self, plan.columns)
+        self.key_rows = alloca(f, self.kind, BLOCK * depth)
+        self.query_rows = alloca(f, self.kind, plan.query_block * depth)
+        self.slope_rows = alloca(f, self.kind, plan.query_block * columns)
         self.sloped = "dquery" in buffers or "dkey" in buffers
 
     def function(self) -> Function:
@@ -53,7 +64,6 @@ class Backward(Pass):
             }
             for name, (base, step) in self.to.items():
                 clear(self, base, step, f.i64(0), rows[name], size[name])
-            self.query, self.slope = self.matrix("query"), self.matrix("slope")
             line = f.mul(self.index, n["queries"])
             self.totals = self.at(self.buffers["total"], line)
             self.shares = self.at(self.buffers["shares"], line)
@@ -66,12 +76,9 @@ class Backward(Pass):
     def _shares(self) -> None:
         """Σ g r of every query."""
         f, plan, n = self.f, self.plan, self.n
-        result = self.matrix("result")
+        arrays = {name: self.matrix(name) for name in ("slope", "result")}
         with f.loop(f.i64(0), n["queries"], f.i64(1)) as row:
-            lines = (
-                self.line(self.slope, row.index, "slope"),
-                self.line(result, row.index, "result"),
-            )
+            lines = [self.line(base, row.index, name) for name, base in arrays.items()]
             total = f.const(0, self.type)
             for offset, mask in pieces(self, plan.columns):
                 g, r = (f.load_lanes(self.at(x, f.i64(offset)), self.type, mask) for x in lines)
@@ -82,103 +89,120 @@ class Backward(Pass):
         """One block of keys with all queries that see it."""
         f, plan, n = self.f, self.plan, self.n
         count = f.minimum(f.i64(BLOCK), f.sub(n["keys"], start))
-        self.keys_here = self.line(self.matrix("key"), start, "key")
-        turn(self, self.keys_here, n["key_t"], plan.depth, count, self.turned_keys)
+        keys = self.line(self.matrix("key"), start, "key")
+        turn(self, keys, n["key_t"], plan.depth, count, self.turned_keys)
         if self.sloped:
             values = self.line(self.matrix("value"), start, "value")
             turn(self, values, n["value_t"], plan.columns, count, self.turned_values)
+            gather(self, keys, n["key_t"], plan.depth, count, self.key_rows)
         size = f.i64(plan.query_block)
         begin = f.mul(f.binary("udiv", start, size), size) if plan.causal else f.i64(0)
         with f.loop(begin, n["queries"], size) as block:
             rows = f.minimum(size, f.sub(n["queries"], block.index))
+            for name, columns, to in (
+                ("query", plan.depth, self.query_rows),
+                ("slope", plan.columns, self.slope_rows),
+            ):
+                here = self.line(self.matrix(name), block.index, name)
+                gather(self, here, n[f"{name}_t"], columns, rows, to)
             if self.kept:
                 draw(self, self.kept, block.index, rows, start, count)
-            with f.loop(f.i64(0), rows, f.i64(plan.rows)) as row:
-                tile = Tile(self, f.add(block.index, row.index), start, count)
-                line = f.mul(row.index, f.i64(self.stride))
-                whole, seen = tile.columns(self)
-                for first, stop, bounded in ((f.i64(0), whole, False), (whole, seen, True)):
-                    with f.loop(first, stop, f.i64(plan.width)) as column:
-                        self._tile(tile, column.index, line, bounded)
-                if "dquery" in self.to:
-                    self._query(tile, f.sub(rows, row.index), line, seen)
+            self._each(block.index, rows, start, count, self._weigh)
+            if self.sloped:
+                self._each(block.index, rows, start, count, self._pull)
+            if "dquery" in self.to:
+                self._query(block.index, rows, start, count)
             self._key_rows(block.index, rows, start, count)
 
-    def _tile(self, tile: Tile, column: Value, line: Value, bounded: bool) -> None:
-        """The weights and slopes of a register block."""
-        f, plan, lanes = self.f, self.plan, self.plan.lanes
-        found = scores(self, tile, self.query, column, bounded)
-        for r, row in enumerate(tile.rows):
-            total = f.splat(f.load(self.at(self.totals, row), self.kind), lanes)
+    def _each(
+        self, first: Value, rows: Value, start: Value, count: Value, write: TileWriter
+    ) -> None:
+        """Every register block of scores of a block, as far as something is seen."""
+        f, plan = self.f, self.plan
+        with f.loop(f.i64(0), rows, f.i64(plan.rows)) as row:
+            tile = Tile(self, f.add(first, row.index), start, count)
+            whole, seen = tile.columns(self)
+            for begin, stop, bounded in ((f.i64(0), whole, False), (whole, seen, True)):
+                with f.loop(begin, stop, f.i64(plan.width)) as column:
+                    write(tile, row.index, column.index, bounded)
+
+    def _lines(self, base: Value, row: Value, columns: int) -> list[Value]:
+        """The rows of a register block among gathered rows."""
+        f, step = self.f, padded(self, columns)
+        first = self.at(base, f.mul(row, f.i64(step)))
+        return [self.at(first, f.i64(r * step)) for r in range(self.plan.rows)]
+
+    def _weigh(self, tile: Tile, row: Value, column: Value, bounded: bool) -> None:
+        """The weights of a register block."""
+        f, plan = self.f, self.plan
+        lefts = self._lines(self.query_rows, row, plan.depth)
+        found = scores(self, tile, lefts, column, bounded)
+        for r, place in enumerate(tile.rows):
+            total = f.splat(f.load(self.at(self.totals, place), self.kind), plan.lanes)
             for v in range(plan.vectors):
                 weight = exponential(f, f.fsub(found[r * plan.vectors + v], total))
-                f.store(weight, self._place(self.weights, line, column, r, v))
-        if not self.sloped:
-            self._drop(line, column)
-            return
-        lefts = [self.line(self.slope, row, "slope") for row in tile.rows]
-        rights = [
-            self.at(self.turned_values, column, f.i64(v * lanes)) for v in range(plan.vectors)
-        ]
+                if self.kept and not self.sloped:
+                    kept = f.load(self._place(self.kept, row, column, r, v), self.type)
+                    weight = f.fmul(weight, kept)
+                f.store(weight, self._place(self.weights, row, column, r, v))
+
+    def _pull(self, tile: Tile, row: Value, column: Value, bounded: bool) -> None:
+        """The slopes of a register block; its weights after dropout."""
+        f, plan, lanes = self.f, self.plan, self.plan.lanes
+        lefts = self._lines(self.slope_rows, row, plan.columns)
+        start = self.at(self.turned_values, column)
+        rights = [self.at(start, f.i64(v * lanes)) for v in range(plan.vectors)]
         zero = [f.const(0, self.type)] * (plan.rows * plan.vectors)
         reach = f.i64(plan.columns)
         found = multiply_add_block(f, reach, zero, lefts, rights, f.i64(1), f.i64(self.stride))
-        for r, row in enumerate(tile.rows):
-            share = f.splat(f.load(self.at(self.shares, row), self.kind), lanes)
+        for r, place in enumerate(tile.rows):
+            share = f.splat(f.load(self.at(self.shares, place), self.kind), lanes)
             for v in range(plan.vectors):
-                there = self._place(self.weights, line, column, r, v)
+                there = self._place(self.weights, row, column, r, v)
                 weight = f.load(there, self.type)
                 pull = found[r * plan.vectors + v]
                 if self.kept:
-                    kept = f.load(self._place(self.kept, line, column, r, v), self.type)
+                    kept = f.load(self._place(self.kept, row, column, r, v), self.type)
                     pull = f.fmul(pull, kept)
                     f.store(f.fmul(weight, kept), there)
                 slope = f.fmul(f.fmul(weight, f.fsub(pull, share)), self.scale)
-                f.store(slope, self._place(self.slopes, line, column, r, v))
+                f.store(slope, self._place(self.slopes, row, column, r, v))
 
-    def _drop(self, line: Value, column: Value) -> None:
-        """The weights after dropout."""
-        f, plan = self.f, self.plan
-        if self.kept is None:
-            return
-        for r in range(plan.rows):
-            for v in range(plan.vectors):
-                there = self._place(self.weights, line, column, r, v)
-                kept = f.load(self._place(self.kept, line, column, r, v), self.type)
-                f.store(f.fmul(f.load(there, self.type), kept), there)
-
-    def _place(self, base: Value, line: Value, column: Value, r: int, v: int) -> Value:
+    def _place(self, base: Value, row: Value, column: Value, r: int, v: int) -> Value:
         offset = self.f.i64(r * self.stride + v * self.plan.lanes)
-        return self.at(base, line, column, offset)
+        return self.at(base, self.f.mul(row, self.f.i64(self.stride)), column, offset)
 
-    def _query(self, tile: Tile, rows: Value, line: Value, seen: Value) -> None:
-        """dQ += z K for the rows of a register block."""
+    def _query(self, first: Value, rows: Value, start: Value, count: Value) -> None:
+        """dQ += z K for the rows of a block."""
         f, plan = self.f, self.plan
         base, step = self.to["dquery"]
-        to = self.at(base, f.mul(tile.first, step)), step
-        left = self.at(self.slopes, line), self.stride, 1
-        right = self.keys_here, self.n["key_t"]
-        add_product(self, plan.depth, rows, seen, left, right, to, plan.rows)
+        with f.loop(f.i64(0), rows, f.i64(plan.rows)) as row:
+            place = f.add(first, row.index)
+            seen = Tile(self, place, start, count).columns(self)[1]
+            to = self.at(base, f.mul(place, step)), step
+            left = self._place(self.slopes, row.index, f.i64(0), 0, 0), self.stride, 1
+            here = f.sub(rows, row.index)
+            add_product(self, plan.depth, here, seen, left, self.key_rows, to, plan.rows)
 
     def _key_rows(self, first: Value, rows: Value, start: Value, count: Value) -> None:
         """dV += (w k)ᵀ g and dK += zᵀ Q for the block's keys, some at a time."""
-        f, plan, n = self.f, self.plan, self.n
+        f, plan = self.f, self.plan
         products = (
-            ("dvalue", self.weights, self.slope, "slope", plan.columns),
-            ("dkey", self.slopes, self.query, "query", plan.depth),
+            ("dvalue", self.weights, self.slope_rows, plan.columns),
+            ("dkey", self.slopes, self.query_rows, plan.depth),
         )
         with f.loop(f.i64(0), count, f.i64(plan.key_rows)) as key:
             begin = f.i64(0)
             if plan.causal:  # the first query that sees these keys
                 begin = f.maximum(f.sub(f.add(start, key.index), first), f.i64(0))
             depth = f.sub(rows, begin)
-            for name, scratch, matrix, array, columns in products:
+            for name, scratch, gathered, columns in products:
                 if name not in self.to:
                     continue
                 base, step = self.to[name]
                 to = self.at(base, f.mul(f.add(start, key.index), step)), step
                 left = self.at(scratch, f.mul(begin, f.i64(self.stride)), key.index)
-                right = self.line(matrix, f.add(first, begin), array), n[f"{array}_t"]
+                right = self.at(gathered, f.mul(begin, f.i64(padded(self, columns))))
                 here = f.sub(count, key.index)
                 add_product(
                     self, columns, here, depth, (left, 1, self.stride), right, to, plan.key_rows

@@ -19,7 +19,9 @@ from glubina.codegen.attention_parts import (
     clear,
     draw,
     exponential,
+    gather,
     larger,
+    padded,
     pieces,
     scores,
     turn,
@@ -38,6 +40,7 @@ class Forward(Pass):
         self.with_total = "total" in buffers
         self.weights = alloca(f, self.kind, plan.rows * self.stride)
         self.kept = alloca(f, self.kind, plan.rows * self.stride) if plan.dropout else None
+        self.values = alloca(f, self.kind, KEYS * padded(self, plan.columns))
         self.highest = alloca(f, self.type, plan.rows)
         self.shrink = alloca(f, self.kind, plan.rows)
         size = CHUNK + max(plan.lanes, plan.rows)
@@ -74,6 +77,7 @@ class Forward(Pass):
         keys = self.line(self.matrix("key"), start, "key")
         turn(self, keys, n["key_t"], plan.depth, count, self.turned_keys)
         values = self.line(self.matrix("value"), start, "value")
+        gather(self, values, n["value_t"], plan.columns, count, self.values)
         query = self.matrix("query")
         begin = first
         if plan.causal:
@@ -83,25 +87,23 @@ class Forward(Pass):
         with f.loop(begin, end, f.i64(plan.rows)) as row:
             tile = Tile(self, row.index, start, count)
             rows = f.minimum(f.i64(plan.rows), f.sub(end, row.index))
-            seen = self._scores(tile, query)
+            seen = self._scores(tile, [self.line(query, row, "query") for row in tile.rows])
             if self.kept:
                 draw(self, self.kept, row.index, rows, start, seen)
             self._softmax(f.sub(row.index, first), rows, seen)
             shrink = [f.load(self.at(self.shrink, f.i64(r)), self.kind) for r in range(plan.rows)]
             to = self.at(self.result, f.mul(row.index, self.step)), self.step
             left = self.weights, self.stride, 1
-            add_product(
-                self, plan.columns, rows, seen, left, (values, n["value_t"]), to, plan.rows, shrink
-            )
+            add_product(self, plan.columns, rows, seen, left, self.values, to, plan.rows, shrink)
 
-    def _scores(self, tile: Tile, query: Value) -> Value:
+    def _scores(self, tile: Tile, lefts: list[Value]) -> Value:
         """Write the scores and each row's highest; returns how many columns there are."""
         f, plan = self.f, self.plan
         whole, seen = tile.columns(self)
         highest = [self.nothing] * plan.rows
         for start, stop, bounded in ((f.i64(0), whole, False), (whole, seen, True)):
             with f.loop(start, stop, f.i64(plan.width), highest) as column:
-                found = scores(self, tile, query, column.index, bounded)
+                found = scores(self, tile, lefts, column.index, bounded)
                 following = []
                 for r in range(plan.rows):
                     top = column.values[r]

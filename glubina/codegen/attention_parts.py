@@ -143,6 +143,25 @@ def turn(p: Pass, base: Value, step: Value, depth: int, count: Value, to: Value)
                 f.store(columns[i], p.at(to, f.i64((start + i) * p.stride), s.index))
 
 
+def gather(p: Pass, base: Value, step: Value, columns: int, count: Value, to: Value) -> None:
+    """Rows of an array one after the other, made up to whole vectors with zeros.
+
+    Rows that lie a large power of two apart would not stay in the first-level cache together.
+    """
+    f = p.f
+    with f.loop(f.i64(0), count, f.i64(1)) as row:
+        line = p.at(base, f.mul(row.index, step))
+        there = p.at(to, f.mul(row.index, f.i64(padded(p, columns))))
+        for start, mask in pieces(p, columns):
+            value = f.load_lanes(p.at(line, f.i64(start)), p.type, mask)
+            f.store(value, p.at(there, f.i64(start)))
+
+
+def padded(p: Pass, columns: int) -> int:
+    """The length of a row of whole vectors."""
+    return -(-columns // p.plan.lanes) * p.plan.lanes
+
+
 def _whole(p: Pass, count: Value) -> Value:
     """A number of columns made up to whole register blocks."""
     f, width = p.f, p.plan.width
@@ -177,11 +196,12 @@ class Tile:
         return whole, self.seen(p, p.plan.rows - 1)
 
 
-def scores(p: Pass, tile: Tile, query: Value, column: Value, bounded: bool) -> list[Value]:
-    """The block's scores, row by row; −∞ where nothing is seen."""
+def scores(
+    p: Pass, tile: Tile, lefts: Sequence[Value], column: Value, bounded: bool
+) -> list[Value]:
+    """The block's scores, row by row; −∞ where nothing is seen. lefts: its rows of Q."""
     f, plan = p.f, p.plan
     zero = [f.const(0, p.type)] * (plan.rows * plan.vectors)
-    lefts = [p.line(query, row, "query") for row in tile.rows]
     rights = [p.at(p.turned_keys, column, f.i64(v * plan.lanes)) for v in range(plan.vectors)]
     found = multiply_add_block(f, f.i64(plan.depth), zero, lefts, rights, f.i64(1), f.i64(p.stride))
     mask = p.matrix("mask", "i8" if plan.mask == "bool" else "") if plan.mask else None
@@ -222,12 +242,13 @@ def below(f: Function, count: Value, lanes: int) -> Value:
 
 def add_product(
     p: Pass, columns: int, count: Value, depth: Value,
-    left: tuple[Value, int, int], right: tuple[Value, Value], to: tuple[Value, Value],
+    left: tuple[Value, int, int], right: Value, to: tuple[Value, Value],
     rows: int, factors: Sequence[Value] | None = None,
 ) -> None:  # fmt: skip
     """to[r] = factor[r] · to[r] + Σ_k left[r, k] right[k], for the first `count` of `rows` rows.
 
-    left: its first element, the steps of r and of k; right, to: first element, step of rows.
+    left: its first element, the steps of r and of k; right: its first element, in rows of whole
+    vectors; to: first element, step of rows.
     """
     f, lanes = p.f, p.plan.lanes
     base, step_row, step_k = left
@@ -245,13 +266,9 @@ def add_product(
             for offset, mask in group:
                 value = f.load_lanes(p.at(lines[r], f.i64(offset)), p.type, mask)
                 sums.append(f.fmul(value, f.splat(factors[r], lanes)) if factors else value)
-        rights = [p.at(right[0], f.i64(offset)) for offset, _ in group]
-        every = first_lanes(f, f.i64(lanes), lanes)
-        masks = [every if m is None else m for _, m in group]
-        whole = all(m is None for _, m in group)
-        sums = multiply_add_block(
-            f, depth, sums, lefts, rights, f.i64(step_k), right[1], None if whole else masks
-        )
+        rights = [p.at(right, f.i64(offset)) for offset, _ in group]
+        along = f.i64(padded(p, columns))
+        sums = multiply_add_block(f, depth, sums, lefts, rights, f.i64(step_k), along)
         for r in range(rows):
             with f.when(f.compare("sle", f.i64(r), last)):
                 for i, (offset, mask) in enumerate(group):
