@@ -25,6 +25,12 @@ from glubina.schedule.views import reshaped, steady_inputs
 LINE = 64
 """Threads' parts of a flat loop begin at multiples of so many elements."""
 
+FEW_CHANNELS = 3
+"""From so many on, an innermost axis that cannot be joined with the next is a loop of its own."""
+
+LIGHT = 12
+"""The cost of the operations on an element up to which this holds."""
+
 BLOCK = 4096
 """Elements of a long row that one thread works on at a time."""
 
@@ -111,8 +117,15 @@ class _Map:
             )
             tiles.write(leading)
             return self.frame.finish()
+        kernel, order = self.kernel, self.form.order
+        # Gathered lanes cost more than several masked vectors, unless much is done with each.
+        light = sum(node.op.cost for node in order) <= LIGHT
+        if light or any(node.op.family == "window" for node in order):
+            shortest = min(FEW_CHANNELS, self.lanes // 2)
+        else:
+            shortest = self.lanes // 2
         inner = inner_extent(
-            self.kernel.outputs, frozenset(self.kernel.inputs), self.kernel.space, self.lanes
+            kernel.outputs, frozenset(kernel.inputs), kernel.space, self.lanes, shortest
         )
         if inner is None:
             self._flat()

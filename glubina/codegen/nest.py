@@ -11,13 +11,14 @@ from glubina.schedule.views import Accesses, reshaped
 
 
 def inner_extent(
-    outputs: Sequence[Node], leaves: frozenset[Node], space: tuple[int, ...], lanes: int
-) -> int | None:
+    outputs: Sequence[Node], leaves: frozenset[Node], space: tuple[int, ...], lanes: int,
+    shortest: int,
+) -> int | None:  # fmt: skip
     """How many neighbouring elements the innermost loop runs over; None: all there are.
 
     Neighbouring axes run as one where every index in the kernel allows it: where it needs no
-    quotients and remainders of the common index. An innermost axis that is much shorter than a
-    vector is joined with the next one all the same, and one that a reshape cuts into pieces is
+    quotients and remainders of the common index. An innermost axis shorter than `shortest` is
+    joined with the next one all the same, and one that a reshape cuts into pieces is
     cut into those.
     """
     extents = [space[0] if space else 1, *(e for e in space[1:] if e != 1)]
@@ -34,7 +35,7 @@ def inner_extent(
             return piece
     first = len(extents) - 1
     inner = extents[-1]
-    while first > 0 and (inner * 2 < lanes or joins(used, terms, extents, first)):
+    while first > 0 and (inner < shortest or joins(used, terms, extents, first)):
         first -= 1
         inner *= extents[first]
     return None if first == 0 else math.prod(extents[first:])
