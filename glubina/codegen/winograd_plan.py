@@ -41,6 +41,9 @@ CACHE_BYTES = 3 << 17
 CHUNK_BYTES = 3 << 18
 """The tiles of input and gradient that one thread works on at a time."""
 
+MANY = 64
+"""Tiles whose gradient is summed before it is transformed back, if there are enough items."""
+
 PARTS = 32
 PARTIAL_BYTES = 1 << 24
 """The most partial gradients, in number and in bytes all together."""
@@ -122,8 +125,8 @@ class WinogradCall:
 
 def _block(shape: ConvShape, total: int, lanes: int, registers: int) -> tuple[int, int]:
     """The (tiles, vectors) of the register block."""
-    if total < 24:
-        return block_shape(total, shape.cout, lanes, registers)
+    if total < LEAST:  # two panels at least, for two threads
+        return block_shape(total, -(-shape.cout // 2), lanes, registers)
     across = -(-shape.cout // lanes)
     vectors = min(range(1, 4), key=lambda v: (-(-across // v) * (v + (0.5 if v == 1 else 0.1)), -v))
     sums = 24 if registers == 32 else 12
@@ -206,9 +209,11 @@ def plan_winograd_filter(shape: ConvShape, tile: Tile, target: Target) -> Filter
     down, across = counts(shape, tile)
     total = shape.batch * down * across
     size = 4 * prod(shape.window) * shape.cin * shape.cout
-    parts = max(1, min(total // 24, PARTS, PARTIAL_BYTES // size))
     panels = -(-shape.cout // width)
-    shares = max(1, min(-(-16 // parts), -(-shape.cout // 64), panels))
+    wide = min(panels, -(-shape.cout // WIDE))
+    enough = min(total // LEAST, -(-ITEMS // wide))
+    parts = max(1, min(max(total // MANY, enough), PARTS, PARTIAL_BYTES // size))
+    shares = max(1, min(-(-ITEMS // parts), wide))
     share = -(-panels // shares) * width
     shares = -(-shape.cout // share)
     cell_in, cell_out = _up(shape.cin, lanes), _up(min(shape.cout, share), width)
