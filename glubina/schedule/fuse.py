@@ -288,7 +288,8 @@ class Fusion:
 
     def visited(self, unit: int) -> list[Node]:
         """The nodes that a unit evaluates or reads, each once."""
-        stack = list(reversed(self.units.nodes(unit)))
+        fleeting = self.rows.fleeting - self.required  # some may have no use in the unit itself
+        stack = [n for n in reversed(self.units.nodes(unit)) if n not in fleeting]
         seen: dict[Node, None] = {}
         while stack:
             node = stack.pop()

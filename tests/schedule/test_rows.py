@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from compiled import Compiled, assert_close
-from emulator import emulate
+from emulator import emulate, inside
 from hypothesis import given
 from hypothesis import strategies as st
 from row_graphs import row_programs
@@ -81,7 +81,7 @@ def test_extent(shape: tuple[int, ...], axes: tuple[int, ...], wanted: object) -
 
 
 @given(row_programs(), st.booleans())
-@steady(150)
+@steady(400)
 def test_random_rows_emulated(program: tuple[list[Node], dict[Node, Array]], plain: bool) -> None:
     """Kernel by kernel as the interpreter has it: what each reads is there, to the last bit."""
     outputs, bindings = program
@@ -100,3 +100,18 @@ def test_random_rows_compiled(program: tuple[list[Node], dict[Node, Array]]) -> 
     found = Compiled(outputs, list(bindings)).run_alike(bindings)
     for got, want in zip(found, interpret(outputs, bindings), strict=True):
         assert_close(got, want, 10)
+
+
+def test_what_only_others_need_is_not_read() -> None:
+    """A value that followed a reduction, but is worked out again elsewhere, brings no input."""
+    for number in range(40):
+        chance = np.random.default_rng(number)
+        x, y, w = (ops.input((32, 200), F32) for _ in range(3))
+        total = ops.sum(x, (1,))
+        near = ops.subtract(y, spread(total, (1,), y))
+        far = ops.multiply(near, ops.flip(near, (int(chance.integers(0, 2)),)))
+        ends = [ops.sum(near, (1,)), ops.sum(ops.multiply(far, w), (0,)), ops.multiply(far, x)]
+        for kernel in fuse(ends[: 1 + number % 3]):
+            inner = inside(kernel)
+            read = {s for node in inner for s in node.sources}
+            assert set(kernel.inputs) <= read
