@@ -10,6 +10,7 @@ from glubina.graph.loops import lifted
 from glubina.graph.node import Node, rebuild, remake, topological
 from glubina.graph.ops.composite import opened
 from glubina.graph.ops.elementwise import add, full_like
+from glubina.graph.ops.hook import without_hooks
 from glubina.graph.ops.marker import GRADIENT
 
 
@@ -78,7 +79,14 @@ def _parts(nodes: Sequence[Node], gradients: Sequence[Node]) -> Sequence[Node | 
 
 
 def expand(outputs: Sequence[Node]) -> list[Node]:
-    """The outputs with formulas opened and `gradient` placeholders worked out, innermost first."""
+    """The outputs with formulas opened and `gradient` placeholders worked out, innermost first.
+
+    Of values with derivatives of their own (`ops.hook`) only the value is left.
+    """
+    return without_hooks(_expanded(outputs))
+
+
+def _expanded(outputs: Sequence[Node]) -> list[Node]:
     outputs = lifted(opened(outputs))
     table: dict[Node, Node] = {}
     order = topological(outputs)

@@ -92,6 +92,7 @@ from glubina.tensor.elementwise import (
     tanh,
     trunc,
 )
+from glubina.tensor.function import Function
 from glubina.tensor.functional import grad, value_and_grad
 from glubina.tensor.handle import Tensor
 from glubina.tensor.indexing import (
@@ -185,6 +186,7 @@ unsqueeze = expand_dims
 
 # `tensor` is left out: in `glubina` that name is this room, which can be called (see below)
 __all__ = [
+    "Function",
     "abs",
     "absolute",
     "add",

@@ -67,6 +67,7 @@ from glubina.graph.ops.elementwise import (
     tanh,
     where,
 )
+from glubina.graph.ops.hook import hook, stand_in
 from glubina.graph.ops.indexing import scatter_add, take
 from glubina.graph.ops.marker import detach, gradient
 from glubina.graph.ops.movement import (
@@ -133,6 +134,7 @@ __all__ = [
     "floor_divide",
     "full_like",
     "gradient",
+    "hook",
     "input",
     "iota",
     "isnan",
@@ -178,6 +180,7 @@ __all__ = [
     "slice",
     "sqrt",
     "squared_deviations",
+    "stand_in",
     "subtract",
     "sum",
     "swap_last",
