@@ -50,9 +50,9 @@ def _key(form: Structure, *compiled: object) -> str:
 
 
 def _finish(
-    form: Structure, lanes: int, first: int, shape: tuple[int, ...]
+    form: Structure, lanes: int, first: int, shape: tuple[int, ...], period: int = 0
 ) -> Callable[[Frame], Epilogue]:
-    return lambda frame: Epilogue(frame, form, lanes, first, shape)
+    return lambda frame: Epilogue(frame, form, lanes, first, shape, period)
 
 
 def _lowering(
@@ -168,7 +168,7 @@ def _planes(form: Structure, target: Target, shape: ConvShape) -> Lowering:
     kernel, anchor = form.kernel, form.kernel.anchors[0]
     x, w = anchor.sources
     others = (node for node in kernel.inputs if node not in (x, w))
-    even = all(node.size in (1, anchor.size) for node in others)
+    even = all(node.size in (1, anchor.shape[-1], anchor.size) for node in others)
     calls = planes_plan.plan_planes(shape, anchor.dtype, target, even)
     plan, first = calls[0].plan, len(calls[0].numbers)
     operands = Operands(form, target, 1)
@@ -178,7 +178,7 @@ def _planes(form: Structure, target: Target, shape: ConvShape) -> Lowering:
     counted = anchor.shape
     if plan.flat:
         counted = (*anchor.shape[:-2], anchor.shape[-2] * anchor.shape[-1])
-    finish = _finish(form, plan.lanes, first, counted)
+    finish = _finish(form, plan.lanes, first, counted, anchor.shape[-1] if plan.flat else 0)
     buffers = (*range(own), *places, -1)
     stages = [Stage(f"planes_{key}", buffers, (*call.numbers, *form.arguments())) for call in calls]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from glubina.codegen.blocks import alloca
 from glubina.codegen.canonical import Structure
 from glubina.codegen.emitter import Function, Value
 from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
 from glubina.codegen.target import llvm_type
+from glubina.graph.node import Node
 from glubina.schedule.affine import UNBOUNDED, ZERO, Affine, Space
 from glubina.schedule.views import reshaped, steady_inputs
 
@@ -16,11 +18,19 @@ class Epilogue:
 
     The frame's first buffers are the kernel's inputs and outputs; the structure's scalars stand
     among its numbers from position `first` on. `shape` is the anchor's shape as the function
-    counts it (a matrix product counts all batches as one axis).
+    counts it (a matrix product counts all batches as one axis). `period`: the channels, where the
+    lanes run over pixels and channels together; what is there once per channel is then copied,
+    again and again one after the other, so that lanes find it side by side.
     """
 
     def __init__(
-        self, frame: Frame, form: Structure, lanes: int, first: int, shape: tuple[int, ...]
+        self,
+        frame: Frame,
+        form: Structure,
+        lanes: int,
+        first: int,
+        shape: tuple[int, ...],
+        period: int = 0,
     ) -> None:
         kernel = form.kernel
         self.kernel = kernel
@@ -35,6 +45,8 @@ class Epilogue:
         )
         constants = frame.constants(form.numbers, first)
         self.space = Space()
+        self.period = period
+        self.copies: dict[Node, Value] = {}
         self.evaluator = Evaluator(
             frame, self.space, lanes, pointers, constants, steady_inputs(kernel)
         )
@@ -45,6 +57,17 @@ class Epilogue:
         for node in self.kernel.inputs:
             if node.size == 1 and node in e.steady:
                 e.evaluate(node, (ZERO,) * len(node.shape))
+            elif self.period > 1 and node.size == self.period and node in e.steady:
+                self.copies[node] = self._repeated(f, node)
+
+    def _repeated(self, f: Function, node: Node) -> Value:
+        """A copy of a number per channel that goes on for a vector beyond its end."""
+        kind, lanes = llvm_type(node.dtype), self.evaluator.lanes
+        copy = alloca(f, kind, self.period + lanes)
+        for i in range(self.period + lanes):
+            source = f.element(self.evaluator.pointers[node], f.i64(i % self.period), kind)
+            f.store(f.load(source, kind), f.element(copy, f.i64(i), kind))
+        return copy
 
     def fetch(self, f: Function, index: tuple[Value, ...]) -> None:
         """Ask for the memory that `store` will need at the same index, so that it is near then.
@@ -72,6 +95,13 @@ class Epilogue:
             start = self._position(index, used)
             flat = space.add(start, e.index.lane)
             e.given = {kernel.anchors[0]: (flat, values)}
+            if self.copies:
+                first = e.index.scalar(space.mod(start, self.period))
+                channel = space.mod(flat, self.period)
+                e.repeated = {
+                    node: (channel, f.element(copy, first, llvm_type(node.dtype)))
+                    for node, copy in self.copies.items()
+                }
             results = []
             for output in kernel.outputs:
                 place = reshaped((flat,), (output.size,), output.shape, space)

@@ -62,6 +62,8 @@ class Evaluator:
         self.guard: Value | None = None  # when the element is needed
         self.indexed: frozenset[tuple[Node, Any]] = frozenset()  # windows whose index is wanted
         self.given: dict[Node, tuple[Affine, Value]] = {}  # anchors: row-major position, value
+        # copies that go on periodically: the position that the lanes read, where that begins
+        self.repeated: dict[Node, tuple[Affine, Value]] = {}
 
     # -- contexts -------------------------------------------------------------------------------
 
@@ -179,6 +181,9 @@ class Evaluator:
         """An element that lies in memory; zero where a mask or guard says it is not needed."""
         f, scalar = self.f, llvm_type(node.dtype)
         flat = self.space.flatten(index, node.shape)
+        if node in self.repeated and self.repeated[node][0] == flat:
+            value = f.load(self.repeated[node][1], vector(scalar, self.lanes))
+            return one_bit(f, value, node.dtype)
         same, varying = self.index.parts(flat)
         pointer = self.pointers[node]
         if not varying.terms:

@@ -143,7 +143,7 @@ def costs(shape: ConvShape, dtype: np.dtype, target: Target) -> tuple[float, flo
 def plan_planes(shape: ConvShape, dtype: np.dtype, target: Target, even: bool) -> list[PlanesCall]:
     """The calls that make up a convolution, one per phase, with their numbers.
 
-    even: whether all that follows reads one number or as many as there are results.
+    even: whether all that follows reads one number, one per channel, or one per result.
 
     Numbers: batch, rows per strip, strips per image, slots, elements of a channel's planes, of an
     output's plane, of a thread's; ten per axis; then each tap's place in a channel's planes and in
