@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of
 
@@ -42,6 +43,19 @@ def alloca(f: Function, type_: str, count: int) -> Value:
     return f.emit("ptr", f"alloca {type_}, i64 {count}, align 64")
 
 
+class Ahead(NamedTuple):
+    """Memory that is asked for while sums are worked out, at each k a line of it.
+
+    The k-th line lies (k modulo line) near + (k divided by line) far elements from `origin`; it
+    need not exist. line: a power of two.
+    """
+
+    origin: Value
+    line: int
+    near: Value
+    far: Value
+
+
 def multiply_add_block(
     f: Function,
     count: Value,
@@ -51,11 +65,13 @@ def multiply_add_block(
     left_step: Value,
     right_step: Value,
     masks: Sequence[Value] | None = None,
+    ahead: Ahead | None = None,
 ) -> list[Value]:
     """sums[r][v] + Σ_k left_r[k·left_step] · right_v[k·right_step], all in registers.
 
     lefts: addresses of scalars that are broadcast; rights: addresses of vectors (of the lanes in
     `masks`, if given); sums: the accumulators at the start, row by row. Steps count elements.
+    ahead: what memory is asked for meanwhile.
     """
     type_ = sums[0].type
     scalar, lanes = scalar_of(type_), lanes_of(type_)
@@ -63,6 +79,8 @@ def multiply_add_block(
         there = f.mul(loop.index, right_step)
         here = f.mul(loop.index, left_step)
         places = [f.element(p, there, scalar) for p in rights]
+        if ahead is not None:
+            _ask(f, loop.index, ahead, scalar)
         if masks is None or lanes == 1:
             columns = [f.load(p, type_) for p in places]
         else:
@@ -74,3 +92,10 @@ def multiply_add_block(
                 following.append(f.fma(a, b, loop.values[r * len(columns) + v]))
         loop.carry(following)
     return loop.results
+
+
+def _ask(f: Function, k: Value, ahead: Ahead, scalar: str) -> None:
+    within = f.binary("and", k, f.i64(ahead.line - 1))
+    beyond = f.binary("udiv", k, f.i64(ahead.line))
+    offset = f.add(f.mul(within, ahead.near), f.mul(beyond, ahead.far))
+    f.prefetch(f.emit("ptr", f"getelementptr {scalar}, {ahead.origin}, {offset}"))

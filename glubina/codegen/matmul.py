@@ -19,6 +19,7 @@ from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Stage
+from glubina.codegen.matmul_pieces import pieces
 from glubina.codegen.matmul_plan import MatmulPlan, MatmulShape, numbers
 from glubina.codegen.matmul_strips import strips
 from glubina.codegen.packing import Source, count_value, pack
@@ -39,7 +40,7 @@ def stages(
     """
     buffers = (*range(own), shape.a.buffer, shape.b.buffer, -1, -2)
     given = (*numbers(plan, shape), *scalars)
-    factors = ((plan.a == "panels", shape.a.buffer), (_packs_b(plan), shape.b.buffer))
+    factors = ((_packs_a(plan), shape.a.buffer), (_packs_b(plan), shape.b.buffer))
     packed = tuple(buffer for packs, buffer in factors if packs)
     return tuple(
         Stage(f"{name}_{key}", buffers, given, packed if name == "pack" else None)
@@ -54,8 +55,12 @@ def functions(plan: MatmulPlan, key: str, own: int, epilogue: Finish) -> list[Fu
 
 
 def _names(plan: MatmulPlan) -> list[str]:
-    names = ["pack"] if plan.a == "panels" or _packs_b(plan) else []
+    names = ["pack"] if _packs_a(plan) or _packs_b(plan) else []
     return [*names, "matmul", *(["combine"] if plan.parts else [])]
+
+
+def _packs_a(plan: MatmulPlan) -> bool:
+    return plan.a == "panels" and plan.way != "pieces"
 
 
 def _packs_b(plan: MatmulPlan) -> bool:
@@ -65,7 +70,7 @@ def _packs_b(plan: MatmulPlan) -> bool:
 def _pack(p: Product, epilogue: Finish) -> Function:
     """Every thread packs its share of A's panels and of B's."""
     plan, (ab, am, ak), (bb, bk, bn) = p.plan, p.a_steps, p.b_steps
-    if plan.a == "panels":
+    if _packs_a(plan):
         left = Source(p.a, p.batch, p.m, p.k, ab, am, ak)
         pack(p.frame, p.kind, plan.lanes, plan.a_panels, left, p.a_panels)
     if _packs_b(plan):
@@ -77,6 +82,8 @@ def _pack(p: Product, epilogue: Finish) -> Function:
 def _matmul(p: Product, epilogue: Finish) -> Function:
     if p.plan.way == "strips":
         return strips(p, epilogue(p.frame))
+    if p.plan.way == "pieces":
+        return pieces(p, epilogue(p.frame))
     return _dots(p, epilogue) if p.plan.way == "dots" else _blocks(p, epilogue)
 
 

@@ -19,6 +19,9 @@ power of two apart would not fit into the first-level cache together."""
 CACHE = 1 << 19
 """What of the factors is to stay in the second-level cache, in bytes."""
 
+PIECE = 1 << 14
+"""What of A stays in the first-level cache, where it is packed piece by piece, in bytes."""
+
 NEAR = 1 << 18
 """The size of a result from which the memory of its epilogue is asked for ahead, in bytes."""
 
@@ -74,6 +77,7 @@ class MatmulPlan:
     """What is compiled in.
 
     way: "blocks" of rows x vectors; "strips": blocks, and each thread packs its part of B;
+        "pieces": blocks, and each thread packs the rows of A for a piece of k as it meets them;
         "dots": dot products of rows with columns.
     a, b: how a factor is read: from "panels", or in place, where a's k axis or b's n axis is
         contiguous ("dense") or not ("strided").
@@ -128,7 +132,9 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
     blocks = shape.batch * -(-m // rows) * -(-n // columns)
     whole_vectors = -(-rows // lanes) * lanes
     split = way == "blocks" and blocks <= 8 and k >= DEEP
-    if b == "panels" and not split and not _by_rows(shape) and not target.repeats:
+    if a == b == "panels" and shape.batch == 1 and not split and not target.repeats:
+        way = "pieces"
+    elif b == "panels" and not split and not _by_rows(shape) and not target.repeats:
         way = "strips"
     return MatmulPlan(
         dtype.name, lanes, way, rows, vectors, a, b,
@@ -198,7 +204,7 @@ class Strips:
 
     together: panels of columns in a strip. lines: panels of rows in a stretch.
     depth: the k of a piece. slots: how many threads take part.
-    slot: the elements of a thread's own memory: a piece of a strip, and the sums.
+    slot: the elements of a thread's own memory: a piece of what it packs, and the sums.
     """
 
     together: int
@@ -229,6 +235,26 @@ def strips(plan: MatmulPlan, shape: MatmulShape) -> Strips:
     return Strips(together, lines, depth, min(SLOTS, count * -(-down // lines)), slot)
 
 
+def pieces(plan: MatmulPlan, shape: MatmulShape) -> Strips:
+    """Pieces of k of which a panel of A stays in the first-level cache, all of a strip of B near.
+
+    A slot holds a piece of a panel of A, and the sums of a stretch.
+    """
+    size = np.dtype(plan.dtype).itemsize
+    across, down = -(-shape.n // plan.columns), -(-shape.m // plan.rows)
+    depth = PIECE // (plan.a_panels.stride * size)
+    depth = deep(-(-shape.k // -(-shape.k // depth)), plan.lanes)
+    widest = max(1, CACHE // (depth * plan.columns * size))
+    together = -(-across // -(-across // widest))
+    lines, sums = down, 1
+    if depth < shape.k:
+        block = plan.rows * plan.columns * size
+        lines = max(1, min(down, CACHE // 4 // (together * block)))
+        sums = lines * together
+    slot = depth * plan.a_panels.stride + sums * plan.rows * plan.columns
+    return Strips(together, lines, depth, min(SLOTS, down), -(-slot // 16) * 16)
+
+
 def workspaces(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, int]:
     """The bytes of the panels (A's, then B's or the threads' own) and of the partial sums."""
     size = np.dtype(plan.dtype).itemsize
@@ -249,6 +275,9 @@ def _panel_bytes(plan: MatmulPlan, shape: MatmulShape, factor: str) -> int:
     panels: Panels = getattr(plan, f"{factor}_panels")
     long = shape.m if factor == "a" else shape.n
     size = np.dtype(plan.dtype).itemsize
+    if plan.way == "pieces" and factor == "a":
+        cut = pieces(plan, shape)
+        return -(-cut.slots * cut.slot * size // 64) * 64
     return -(-panels.bytes(shape.batch, long, shape.k, plan.lanes, size) // 64) * 64
 
 
@@ -265,6 +294,8 @@ def numbers(plan: MatmulPlan, shape: MatmulShape) -> tuple[int, ...]:
     cut: tuple[int, ...] = (together(plan, shape), 0, 0, 0, 0)
     if plan.way == "strips":
         cut = astuple(strips(plan, shape))
+    elif plan.way == "pieces":
+        cut = astuple(pieces(plan, shape))
     return (
         shape.batch, shape.m, shape.k, shape.n, count, per,
         shape.a.offset, *shape.a.strides, shape.b.offset, *shape.b.strides,

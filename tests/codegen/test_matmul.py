@@ -141,6 +141,20 @@ def test_any_product(shape, layouts, dtype, fused):
     verify(shape, dtype=dtype, layouts=layouts, fused=fused)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("left", LAYOUTS)
+def test_rows_packed_piece_by_piece(left, dtype):
+    """Several pieces of k, the last one short, several strips of columns, rows at the edge."""
+    verify((1003, 530, 71), dtype=dtype, layouts=(left, "plain"), fused=True)
+    verify((1001, 600, 1100), dtype=dtype, layouts=(left, "turned"))
+
+
+@pytest.mark.parametrize("bits", NARROW)
+@pytest.mark.parametrize("left", ["plain", "turned"])
+def test_rows_packed_piece_by_piece_with_narrow_vectors(left, bits):
+    verify((1003, 1060, 71), narrow(bits), layouts=(left, "plain"), fused=True)
+
+
 @pytest.mark.parametrize("layouts", PASSES, ids=str)
 def test_packed_beforehand_as_a_loop_wants_it(layouts):
     verify((90, 150, 70), dataclasses.replace(host(), repeats=True), layouts=layouts, fused=True)
