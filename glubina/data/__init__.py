@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glubina.data import augment
 from glubina.data.dataset import Dataset, TensorDataset
 from glubina.data.errors import DataError, DataNotFoundError, DataTypeError
 from glubina.data.idx import read_idx
@@ -12,6 +13,7 @@ from glubina.data.preprocessing import Preprocessing, Rescale, Reshape, Standard
 from glubina.data.tables import Table, load_csv, load_npy, load_npz
 
 __all__ = [
+    "augment",
     "digits",
     "fashion_mnist",
     "mnist",

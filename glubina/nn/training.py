@@ -59,10 +59,12 @@ class Trainable:
         shuffle: bool = True,
         seed: int | None = None,
         verbose: int = 1,
+        augment: Any = None,
     ) -> History:
         """Train for a number of epochs; the figures of each come back. See `Trainer.fit`.
 
-        x, y: inputs and targets along the first axis, a data set, or a DataLoader.
+        x, y: inputs and targets along the first axis, a data set, or a DataLoader. augment: random
+        changes of the mini-batches in training, see `glubina.data.augment`.
         """
         return self._compiled("fit").fit(
             x,
@@ -75,6 +77,7 @@ class Trainable:
             shuffle=shuffle,
             seed=seed,
             verbose=verbose,
+            augment=augment,
         )
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 256) -> dict[str, float]:

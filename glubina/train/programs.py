@@ -17,6 +17,7 @@ from glubina.metrics import Metric
 from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, where, zeros
 from glubina.tensor.compile import Compiled
 from glubina.tensor.trace import outside
+from glubina.train.augmented import Augment, class_numbers
 from glubina.train.inputs import Examples
 from glubina.train.protocol import Loss, Model, Optimizer
 
@@ -177,16 +178,25 @@ class Stream:
         self._counts[tuple(x.shape)] = self._work(as_input(x, self._dtype), y, None)
 
 
-def training(model: Model, optimizer: Optimizer, loss: Loss, sums: Sums) -> Work:
-    """What a training step does: forward, backward, update, sums."""
+def training(
+    model: Model,
+    optimizer: Optimizer,
+    loss: Loss,
+    sums: Sums,
+    augment: Augment | None = None,
+) -> Work:
+    """What a training step does: augmentation, forward, backward, update, sums."""
 
     def work(x: Tensor, y: Tensor, fresh: Tensor | None) -> NDArray[np.int64]:
+        given = y
+        if augment is not None:
+            x, y = augment(x, y)
         optimizer.zero_grad()
         outputs = model(x)
         value = loss(outputs, y)
         value.backward()
         optimizer.step()
-        return sums.add(value, outputs, y, fresh)
+        return sums.add(value, outputs, class_numbers(y, given), fresh)
 
     return work
 

@@ -14,6 +14,7 @@ from glubina.data import DataError, DataLoader
 from glubina.data.order import fresh_seed
 from glubina.metrics import Metric, MetricFunction, resolve
 from glubina.tensor import Tensor, compile, no_grad, tensor
+from glubina.train.augmented import augmentation, augmented_shape
 from glubina.train.callbacks import Callback, Session, as_callbacks
 from glubina.train.fit import Run, run_epochs
 from glubina.train.history import History
@@ -80,6 +81,7 @@ class Trainer:
         shuffle: bool = True,
         seed: int | None = None,
         verbose: int = 1,
+        augment: Any = None,
     ) -> History:
         """Train for a number of epochs and return the figures of each.
 
@@ -89,7 +91,10 @@ class Trainer:
         epoch. validation_split: a share of the examples, chosen by the seed, to validate with
         instead. callbacks: instances of Callback or functions of (epoch, logs). shuffle: a new
         order every epoch, by the seed (by default drawn from the state of `gl.manual_seed`).
-        verbose: 0 silent, 1 a progress bar and a line per epoch, 2 lines only.
+        verbose: 0 silent, 1 a progress bar and a line per epoch, 2 lines only. augment: what is
+        done to each mini-batch within the training step: an augmentation of
+        `glubina.data.augment`, a list of them, or a function of the inputs; validation sees the
+        examples as they are.
 
         Raises DataError (a ValueError) for data that cannot be used, before anything is changed.
         """
@@ -102,13 +107,14 @@ class Trainer:
         source, held = _sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
         if shuffle and source.loader is not None and not isinstance(x, DataLoader):
             source.loader.shuffle, source.loader.seed = True, seed
-        outputs = self._outputs(source, dtype)
+        outputs = self._outputs(source, dtype, augment)
         source = self._with_targets(source, outputs, dtype, "y")
         if held is not None:
             held = self._with_targets(held, self._outputs(held, dtype), dtype, "validation y")
         optimizer = self.optimizer
         sums = Sums(loss, self.metrics)
-        work = training(self.model, optimizer, loss, sums)
+        changed = augmentation(augment, outputs.shape[-1] if takes_labels(loss) else None)
+        work = training(self.model, optimizer, loss, sums, changed)
         run = self._run(source, sums, work, dtype, outputs, seed if shuffle else None)
         validate = None if held is None else self._validation(held, dtype)
         session = Session(
@@ -164,7 +170,7 @@ class Trainer:
             raise ValueError("no loss was given: training and evaluation need one")
         return self.loss
 
-    def _outputs(self, source: Batches, dtype: np.dtype[Any]) -> Tensor:
+    def _outputs(self, source: Batches, dtype: np.dtype[Any], augment: Any = None) -> Tensor:
         """The model's outputs for a mini-batch, not computed: their shape is what is asked.
 
         Layers that take their sizes from the data take them here, and a shape that does not fit
@@ -176,7 +182,8 @@ class Trainer:
             assert source.loader is not None
             first = inputs_of(pair(source.loader.dataset[0])[0], dtype, "an example's x")[None]
         with in_use(self.model):
-            outputs: Tensor = self.model(as_input(tensor(first), dtype))
+            inputs = augmented_shape(augment, as_input(tensor(first), dtype))
+            outputs: Tensor = self.model(inputs)
         return outputs
 
     def _with_targets(
