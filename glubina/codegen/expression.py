@@ -19,7 +19,7 @@ from glubina.codegen.index import IndexCode
 from glubina.codegen.target import llvm_type
 from glubina.graph.node import Node
 from glubina.graph.philox import BLOCKS, GROUP
-from glubina.schedule.affine import ZERO, Affine, Index, Space, constant
+from glubina.schedule.affine import ZERO, Affine, Index, Space, Term, constant
 from glubina.schedule.views import (
     MOVES,
     concat_reads,
@@ -64,6 +64,7 @@ class Evaluator:
         self.given: dict[Node, tuple[Affine, Value]] = {}  # anchors: row-major position, value
         # copies that go on periodically: the position that the lanes read, where that begins
         self.repeated: dict[Node, tuple[Affine, Value]] = {}
+        self.clamped: dict[tuple[Affine, int], Term] = {}  # positions brought inside an axis
 
     # -- contexts -------------------------------------------------------------------------------
 
@@ -193,7 +194,11 @@ class Evaluator:
             base = f.element(pointer, self.index.scalar(same), scalar)
             needed = self.needed()
             if varying == self.index.lane:
-                if needed is not None:
+                if self.mask is None and self._may_read_elsewhere(node):
+                    assert self.guard is not None
+                    # cheaper than a mask: what is read in vain is read at the beginning
+                    value = f.load(f.select(self.guard, base, pointer), type_)
+                elif needed is not None:
                     value = f.masked_load(base, type_, needed)
                 elif node in self.steady:
                     value = f.invariant_load(base, type_)
@@ -208,6 +213,11 @@ class Evaluator:
                 everywhere = f.const(True, vector("i1", self.lanes))
                 value = f.gather(pointers, type_, needed or everywhere)
         return one_bit(f, value, node.dtype)
+
+    def _may_read_elsewhere(self, node: Node) -> bool:
+        """Whether no lane needs its element, or all do, and there are others to read instead."""
+        guard = self.guard
+        return guard is not None and guard.type == "i1" and node.size >= self.lanes
 
     def _load_one(self, node: Node, pointer: Value, position: Affine, scalar: str) -> Value:
         f = self.f

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from glubina.codegen.elementwise import (
-    float_maximum,
     integer_extreme,
     register_type,
 )
 from glubina.codegen.emitter import Value, is_float, vector
 from glubina.graph.node import Node
-from glubina.schedule.affine import Affine, Index, constant
+from glubina.schedule.affine import ZERO, Affine, Index, constant
 from glubina.schedule.views import covering_windows, window_read
 
 if TYPE_CHECKING:
@@ -26,6 +25,14 @@ if TYPE_CHECKING:
 
 UNROLLED = 16
 """The most window positions that are written out one after the other."""
+
+
+class Tap(NamedTuple):
+    """An element of a window, and which one it is, in row-major order."""
+
+    value: Value
+    number: Affine
+
 
 Step = Callable[[Affine, Index, list[Value]], list[Value]]
 
@@ -68,11 +75,43 @@ def tap_value(e: Evaluator, node: Node, index: Index, taps: Index, outside: Valu
     return value if condition is None else e.select(condition, value, outside)
 
 
-def larger(e: Evaluator, a: Value, b: Value, kind: str) -> Value:
-    """The larger of two values; NaN if one is."""
-    if is_float(a.type):
-        return float_maximum(e.f, a, b)
-    return integer_extreme(e.f, "max", kind, a, b)
+def inner_tap(e: Evaluator, node: Node, index: Index, flat: Affine, taps: Index) -> Tap | None:
+    """The tap, or the nearest one of the window that meets the image where this one does not.
+
+    Meeting an element twice changes no maximum, and costs less than asking for every tap whether
+    it is there. Only where every window meets the image, and all lanes meet it together.
+    """
+    a = node.attributes
+    narrow = all(low < n and high < n for n, (low, high) in zip(a.window, a.padding, strict=True))
+    read = window_read(node, index, taps, e.space)
+    if not narrow or any(check.position.varies for check in read.checks):
+        return None
+    at = list(read.at)
+    number, stride = flat, 1
+    for axis in range(len(taps) - 1, -1, -1):
+        spot = read.at[1 + axis]
+        if any(check.position == spot for check in read.checks):
+            inside = _clamped(e, spot, node.sources[0].shape[1 + axis])
+            at[1 + axis] = inside
+            moved = e.space.combine(((inside, 1), (spot, -1)))
+            number = e.space.combine(((number, 1), (moved, stride)))
+        stride *= a.window[axis]
+    return Tap(e.full(read.node, tuple(at)), number)
+
+
+def _clamped(e: Evaluator, spot: Affine, extent: int) -> Affine:
+    """The position inside the axis that is nearest to a position."""
+    f, key = e.f, ("clamped", spot, extent)
+    found = e.index.known(key)
+    if found is None:
+        wanted = e.index.scalar(spot)
+        found = e.index.keep(key, f.maximum(f.minimum(wanted, f.i64(extent - 1)), f.i64(0)))
+    held = e.clamped.get((spot, extent))
+    if held is None:
+        held = e.space.term("value", 0, extent - 1)
+        e.clamped[spot, extent] = held
+    held.value = found
+    return Affine(0, ((held, 1),))
 
 
 def beats(e: Evaluator, value: Value, best: Value, kind: str) -> Value:
@@ -84,16 +123,57 @@ def beats(e: Evaluator, value: Value, best: Value, kind: str) -> Value:
 
 
 def pool_max(e: Evaluator, node: Node, index: Index) -> Value:
-    """The largest element of a window."""
+    """The largest element of a window; NaN if one is."""
     if (node.sources[0], node.attributes) in e.indexed:
         return _with_index(e, node, index)[0]
-    outside = lowest(e, node)
+    f, outside = e.f, lowest(e, node)
+    real = is_float(outside.type)
+    waiting: list[Value] = []
 
     def step(flat: Affine, taps: Index, state: list[Value]) -> list[Value]:
-        value = tap_value(e, node, index, taps, outside)
-        return [larger(e, state[0], value, node.dtype.kind)]
+        value = _element(e, node, index, flat, taps, outside).value
+        if not real:
+            return [integer_extreme(f, "max", node.dtype.kind, state[0], value)]
+        above = f.compare("ogt", value, state[0])
+        strange = _watched(e, flat, value, state[1], waiting)
+        return [f.select(above, value, state[0]), strange]
 
-    return over_window(e, node.attributes.window, [outside], step)[0]
+    start = [outside, _none(e)] if real else [outside]
+    found = over_window(e, node.attributes.window, start, step)
+    if not real:
+        return found[0]
+    found[1] = _last_watched(e, found[1], waiting)
+    return f.select(found[1], f.const(math.nan, outside.type), found[0])
+
+
+def _watched(e: Evaluator, flat: Affine, value: Value, seen: Value, waiting: list[Value]) -> Value:
+    """The lanes that have met NaN; where the taps are written out, two are compared at once."""
+    if flat.terms:
+        return e.f.binary("or", seen, e.f.compare("uno", value, value))
+    if not waiting:
+        waiting.append(value)
+        return seen
+    return e.f.binary("or", seen, e.f.compare("uno", value, waiting.pop()))
+
+
+def _last_watched(e: Evaluator, seen: Value, waiting: list[Value]) -> Value:
+    """The same with the tap that found no other."""
+    if not waiting:
+        return seen
+    last = waiting.pop()
+    return e.f.binary("or", seen, e.f.compare("uno", last, last))
+
+
+def _none(e: Evaluator) -> Value:
+    """The condition that holds in no lane."""
+    return e.f.const(False, vector("i1", e.lanes))
+
+
+def _element(
+    e: Evaluator, node: Node, index: Index, flat: Affine, taps: Index, outside: Value
+) -> Tap:
+    inner = inner_tap(e, node, index, flat, taps)
+    return inner or Tap(tap_value(e, node, index, taps, outside), flat)
 
 
 def pool_index(e: Evaluator, node: Node, index: Index) -> Value:
@@ -106,20 +186,42 @@ def _with_index(e: Evaluator, node: Node, index: Index) -> tuple[Value, Value]:
     best, where = (e.index.known(key) for key in keys)
     if best is not None and where is not None:
         return best, where
-    source = node.sources[0]
+    f, source = e.f, node.sources[0]
     outside = lowest(e, source)
-    position = vector("i32", e.lanes)
+    kind, position = source.dtype.kind, vector("i32", e.lanes)
+    waiting: list[Value] = []
+    start = [outside, f.const(0, position)]
 
-    def step(flat: Affine, taps: Index, state: list[Value]) -> list[Value]:
-        value = tap_value(e, node, index, taps, outside)
-        better = beats(e, value, state[0], source.dtype.kind)
-        number = e.f.const(flat.const, position)
-        if flat.terms:
-            number = _everywhere(e, flat, "i32")
-        return [e.f.select(better, value, state[0]), e.f.select(better, number, state[1])]
+    def taken(tap: Tap, better: Value | None, state: list[Value]) -> list[Value]:
+        number = f.const(tap.number.const, position)
+        if tap.number.terms:
+            number = _everywhere(e, tap.number, "i32")
+        if better is None:
+            return [tap.value, number]
+        return [f.select(better, tap.value, state[0]), f.select(better, number, state[1])]
 
-    start = [outside, e.f.const(0, position)]
-    best, where = over_window(e, node.attributes.window, start, step)
+    def exactly(flat: Affine, taps: Index, state: list[Value]) -> list[Value]:
+        tap = _element(e, node, index, flat, taps, outside)
+        better = None if flat == ZERO else beats(e, tap.value, state[0], kind)
+        return taken(tap, better, state)
+
+    def quickly(flat: Affine, taps: Index, state: list[Value]) -> list[Value]:
+        tap = _element(e, node, index, flat, taps, outside)
+        better = None if flat == ZERO else f.compare("ogt", tap.value, state[0])
+        return [*taken(tap, better, state), _watched(e, flat, tap.value, state[2], waiting)]
+
+    window = node.attributes.window
+    if kind != "f" or math.prod(window) > UNROLLED:
+        best, where = over_window(e, window, start, exactly)
+    else:
+        # NaN is told from numbers beside the chain of comparisons; only where there is one
+        # everything is compared again with it in mind
+        *found, strange = over_window(e, window, [*start, _none(e)], quickly)
+        strange = _last_watched(e, strange, waiting)
+        again = f.select(f.any(strange), f.i64(1), f.i64(0))
+        with f.loop(f.i64(0), again, f.i64(1), found) as once, e.index.scope():
+            once.carry(over_window(e, window, start, exactly))
+        best, where = once.results
     return e.index.keep(keys[0], best), e.index.keep(keys[1], where)
 
 
@@ -171,6 +273,11 @@ def pool_scatter(e: Evaluator, node: Node, index: Index) -> Value:
             value = e.full(gradient, cover.at)
             number = e.full(where, cover.at)
         tap = _everywhere(e, cover.tap, "i32")
+        if condition is not None and condition.type == "i1" and not cover.tap.varies:
+            # no window names the tap -1
+            scalar = f.select(condition, e.index.scalar(cover.tap), f.i64(-1))
+            tap = e.index.spread(scalar, "i32")
+            condition = None
         named = f.compare("eq", number, tap)
         if condition is not None:
             named = e.index.both(named, condition)

@@ -61,6 +61,23 @@ def test_pooling_and_its_transpose(geometry: Geometry, channels: int) -> None:
     verify(kernel, [bindings[n] for n in kernel.inputs])
 
 
+@pytest.mark.parametrize("channels", [3, 32])
+@pytest.mark.parametrize("kind", ["ties", "NaN in places", "nothing but the lowest"])
+def test_the_first_largest_where_windows_leave_the_image(kind: str, channels: int) -> None:
+    """Outside the image the nearest element is read again: it must not be named in its place."""
+    a = Geometry((3, 3), (1, 1), ((1, 1), (2, 1)))
+    random = np.random.default_rng(5)
+    given = random.integers(0, 3, (2, 5, 4, channels)).astype(np.float32)
+    if kind == "NaN in places":
+        given[random.random(given.shape) < 0.1] = np.nan
+    elif kind != "ties":
+        given[...] = -np.inf
+    x = ops.input(given.shape, given.dtype)
+    largest, place = ops.pool_max(x, a), ops.pool_index(x, a)
+    verify(kernel_of("window", (largest, place)), [given])
+    verify(kernel_of("window", (largest,)), [given])
+
+
 def test_pooling_over_the_whole_image_and_over_other_ranks() -> None:
     chance = np.random.default_rng(4)
     x = ops.input((2, 12, 12, 20), F32)
