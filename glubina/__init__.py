@@ -18,6 +18,7 @@ from glubina.tensor import __all__ as _names
 if TYPE_CHECKING:
     from glubina import data as data
     from glubina import metrics as metrics
+    from glubina import models as models
     from glubina import nn as nn
     from glubina import optim as optim
     from glubina import recipes as recipes

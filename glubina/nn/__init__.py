@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from glubina.nn import functional, init, utils
@@ -119,6 +120,7 @@ from glubina.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspos
 from glubina.nn.upsampling import Upsample
 
 if TYPE_CHECKING:
+    from glubina.nn import blocks
     from glubina.nn.saving import load_model, save_model
 
 __all__ = [
@@ -255,6 +257,7 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "blocks",
     "build",
     "describe",
     "functional",
@@ -267,7 +270,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Saving and loading need the training rooms, which are loaded when they are asked for."""
+    """What a small network does not need is loaded when it is asked for."""
+    if name == "blocks":
+        return importlib.import_module("glubina.nn.blocks")
     if name in ("load_model", "save_model"):
         from glubina.nn import saving
 

@@ -8,6 +8,7 @@ is run because a file says so.
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -18,6 +19,12 @@ Kind = TypeVar("Kind", bound=type)
 
 CLASSES: dict[str, Any] = {}
 """The classes that an architecture file may name."""
+
+LATER = ("glubina.nn.blocks", "glubina.models")
+"""Modules with more such classes, which are loaded when a file names one that is not known yet.
+
+They stand above this room, so they are names here; that a file is read is all they depend on.
+"""
 
 
 def register(kind: Kind) -> Kind:
@@ -51,6 +58,9 @@ def build(description: Any, where: str = "the architecture") -> Any:
     if not isinstance(description, Mapping) or "class" not in description:
         raise ArchitectureError(f"{where}: expected an object with 'class', got {description!r}")
     name = description["class"]
+    if isinstance(name, str) and name not in CLASSES:
+        for module in LATER:
+            importlib.import_module(module)
     kind = CLASSES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ArchitectureError(f"{where}: unknown class {name!r}{_suggestion(name)}")

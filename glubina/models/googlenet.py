@@ -1,0 +1,84 @@
+"""GoogLeNet: nine Inception blocks."""
+
+from __future__ import annotations
+
+from glubina.models.heads import pooled_classifier
+from glubina.models.registry import add
+from glubina.nn import Conv2d, MaxPool2d, Module, ReLU, Sequential
+from glubina.nn.architecture import register
+from glubina.nn.blocks import Inception, conv_norm
+from glubina.tensor import Tensor
+
+BLOCKS = (
+    (64, (96, 128), (16, 32), 32),
+    (128, (128, 192), (32, 96), 64),
+    None,
+    (192, (96, 208), (16, 48), 64),
+    (160, (112, 224), (24, 64), 64),
+    (128, (128, 256), (24, 64), 64),
+    (112, (144, 288), (32, 64), 64),
+    (256, (160, 320), (32, 128), 128),
+    None,
+    (256, (160, 320), (32, 128), 128),
+    (384, (192, 384), (48, 128), 128),
+)
+"""Table 1 of the paper: the widths of each block, see `Inception`; None stands for pooling."""
+
+
+@register
+class GoogLeNet(Module):
+    """A stem of three convolutions, nine Inception blocks, the mean over the image, one layer.
+
+    (N, 224, 224, in_channels) to logits (N, num_classes). The auxiliary classifiers and local
+    response normalisation are left out: 6,998,552 parameters. With batch_norm=True and
+    five_size=3 it is the network that torchvision has under this name, 6,624,904. width: scales
+    all channels.
+
+    Source: Szegedy et al., 2014, arXiv:1409.4842.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        dropout: float = 0.4,
+        batch_norm: bool = False,
+        five_size: int = 5,
+        width: float = 1.0,
+    ) -> None:
+        def scaled(n: int) -> int:
+            return max(1, round(n * width))
+
+        def unit(inputs: int, outputs: int, window: int, stride: int = 1) -> Module:
+            if batch_norm:
+                return conv_norm(inputs, outputs, window, stride)
+            conv = Conv2d(inputs, outputs, window, stride, window // 2)
+            return Sequential(conv, ReLU())
+
+        narrow, channels = scaled(64), scaled(192)
+        self.stem = Sequential(
+            *(unit(in_channels, narrow, 7, 2), MaxPool2d(3, 2, 1)),
+            *(unit(narrow, narrow, 1), unit(narrow, channels, 3), MaxPool2d(3, 2, 1)),
+        )
+        parts: list[Module] = []
+        for widths in BLOCKS:
+            if widths is None:
+                parts.append(MaxPool2d(3, 2, 1))
+                continue
+            one, three, five, pool = widths
+            block = Inception(
+                channels, scaled(one), (scaled(three[0]), scaled(three[1])),
+                (scaled(five[0]), scaled(five[1])), scaled(pool), batch_norm, five_size,
+            )  # fmt: skip
+            parts.append(block)
+            channels = block.out_channels
+        self.blocks = Sequential(*parts)
+        self.head = pooled_classifier(channels, num_classes, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (N, H, W, in_channels) to (N, num_classes)."""
+        result: Tensor = self.head(self.blocks(self.stem(x)))
+        return result
+
+
+add("googlenet", GoogLeNet, "Szegedy et al., 2014, arXiv:1409.4842", (224, 224, 3))
