@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from glubina.data import augment
+from glubina.data.cifar import CIFAR10_CLASSES, cifar10, read_cifar
 from glubina.data.dataset import Dataset, TensorDataset
 from glubina.data.errors import DataError, DataNotFoundError, DataTypeError
+from glubina.data.folders import ImageFolder, image_folder
 from glubina.data.idx import read_idx
 from glubina.data.images import DIGIT_CLASSES, FASHION_MNIST_CLASSES, digits, fashion_mnist, mnist
 from glubina.data.loader import DataLoader
-from glubina.data.order import epoch_order, split_order, train_test_split
-from glubina.data.preprocessing import Preprocessing, Rescale, Reshape, Standardize
+from glubina.data.order import (
+    class_weights,
+    epoch_order,
+    k_fold,
+    split_order,
+    train_test_split,
+    train_validation_test_split,
+)
+from glubina.data.preprocessing import OneHot, Preprocessing, Rescale, Reshape
+from glubina.data.scaling import MinMax, Standardize
 from glubina.data.tables import Table, load_csv, load_npy, load_npz
 
 __all__ = [
@@ -17,8 +27,10 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "mnist",
+    "cifar10",
     "DIGIT_CLASSES",
     "FASHION_MNIST_CLASSES",
+    "CIFAR10_CLASSES",
     "Dataset",
     "TensorDataset",
     "DataLoader",
@@ -26,12 +38,20 @@ __all__ = [
     "load_npz",
     "load_npy",
     "read_idx",
+    "read_cifar",
+    "image_folder",
+    "ImageFolder",
     "Table",
     "train_test_split",
+    "train_validation_test_split",
+    "k_fold",
+    "class_weights",
     "split_order",
     "epoch_order",
     "Preprocessing",
     "Standardize",
+    "MinMax",
+    "OneHot",
     "Rescale",
     "Reshape",
     "DataError",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from glubina.data.errors import DataError
+from glubina.data.scaling import MinMax, Standardize
 
 Config = dict[str, Any]
 
@@ -24,66 +25,6 @@ class Step(Protocol):
 
     def arguments(self) -> Config:
         """The arguments that make this step again, as JSON has them."""
-
-
-class Standardize:
-    """Every feature to mean 0 and standard deviation 1: `(x - mean) / std`.
-
-    `fit` learns the mean and the (population) standard deviation over the training part: with
-    `axis=0` of each feature (all axes but the first), with `axis=None` of all values together,
-    as for images. A constant feature is only shifted.
-    """
-
-    def __init__(
-        self, mean: ArrayLike | None = None, std: ArrayLike | None = None, axis: int | None = 0
-    ) -> None:
-        if axis not in (0, None):
-            raise DataError(f"Standardize takes axis=0 or axis=None, got {axis!r}")
-        self.mean = None if mean is None else np.asarray(mean, np.float64)
-        self.std = None if std is None else np.asarray(std, np.float64)
-        self.axis = axis
-
-    def fit(self, x: NDArray[Any]) -> Self:
-        """Learn from the training part, of shape (examples, *features)."""
-        if len(x) == 0:
-            raise DataError("Standardize cannot be fitted on an empty array")
-        self.mean = np.asarray(x.mean(axis=self.axis, dtype=np.float64))
-        std = x.std(axis=self.axis, dtype=np.float64)
-        # Rounding leaves a constant feature a tiny spread; dividing by it would blow up noise.
-        negligible = std <= 1e-12 * np.maximum(np.abs(self.mean), np.finfo(np.float64).tiny)
-        self.std = np.where(negligible, 1.0, std)
-        return self
-
-    def transform(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """The standardised data, float32."""
-        mean, std = self._fitted(x)
-        made: NDArray[Any] = x - mean
-        made /= std
-        return made.astype(np.float32, copy=False)
-
-    def inverse(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """The data before `transform`: `x * std + mean`, float32."""
-        mean, std = self._fitted(x)
-        made: NDArray[Any] = x * std + mean
-        return made.astype(np.float32, copy=False)
-
-    def _fitted(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Mean and standard deviation, in float32 if the data are, so that they stay so."""
-        if self.mean is None or self.std is None:
-            raise DataError("Standardize has not been fitted: call fit(x_train) first")
-        if self.mean.ndim and x.shape[1:] != self.mean.shape:
-            raise DataError(
-                f"Standardize was fitted on examples of shape {self.mean.shape} and is given "
-                f"examples of shape {x.shape[1:]}"
-            )
-        dtype = np.float32 if x.dtype == np.float32 else np.float64
-        return self.mean.astype(dtype), self.std.astype(dtype)
-
-    def arguments(self) -> Config:
-        """The fitted mean and standard deviation, as numbers or nested lists, and the axis."""
-        mean = None if self.mean is None else self.mean.tolist()
-        std = None if self.std is None else self.std.tolist()
-        return {"mean": mean, "std": std, "axis": self.axis}
 
 
 class Rescale:
@@ -131,10 +72,56 @@ class Reshape:
         return {"shape": list(self.shape)}
 
 
-KINDS: dict[str, type[Standardize] | type[Rescale] | type[Reshape]] = {
-    "Standardize": Standardize,
-    "Rescale": Rescale,
-    "Reshape": Reshape,
+class OneHot:
+    """Columns of categories, given as numbers, become a column of 0 or 1 for each category.
+
+    `fit` learns the categories of each column (n, columns) of the training part, in order; those
+    of `columns` (places from 0; None: all) are replaced by their indicators and come after the
+    columns that stay. A category that was not there when fitted is 0 everywhere.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[int] | None = None,
+        categories: Sequence[Sequence[float]] | None = None,
+    ) -> None:
+        self.columns = None if columns is None else [int(column) for column in columns]
+        self.categories = None if categories is None else [list(c) for c in categories]
+
+    def fit(self, x: NDArray[Any]) -> Self:
+        """Learn the categories of the training part, of shape (examples, columns)."""
+        self.categories = [np.unique(x[:, column]).tolist() for column in self._columns(x)]
+        return self
+
+    def transform(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """The columns that stay, then the indicators, float32."""
+        if self.categories is None:
+            raise DataError("OneHot has not been fitted: call fit(x_train) first")
+        columns = self._columns(x)
+        if len(columns) != len(self.categories):
+            raise DataError(
+                f"OneHot was fitted on {len(self.categories)} columns and is given {len(columns)}"
+            )
+        parts = [np.delete(x, columns, axis=1)]
+        for column, categories in zip(columns, self.categories):
+            parts.append(x[:, column, None] == np.asarray(categories))
+        return np.concatenate([part.astype(np.float32) for part in parts], axis=1)
+
+    def _columns(self, x: NDArray[Any]) -> list[int]:
+        if x.ndim != 2:
+            raise DataError(f"OneHot takes a table (examples, columns), got shape {x.shape}")
+        columns = list(range(x.shape[1])) if self.columns is None else self.columns
+        if any(not 0 <= column < x.shape[1] for column in columns):
+            raise DataError(f"OneHot: the table has columns 0 to {x.shape[1] - 1}, not {columns}")
+        return columns
+
+    def arguments(self) -> Config:
+        """The columns and the categories of each."""
+        return {"columns": self.columns, "categories": self.categories}
+
+
+KINDS: dict[str, Callable[..., Step]] = {
+    kind.__name__: kind for kind in (Standardize, MinMax, Rescale, Reshape, OneHot)
 }
 
 

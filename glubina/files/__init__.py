@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glubina.files.atomic import open_atomic, write_bytes, write_text
 from glubina.files.checksum import sha256
-from glubina.files.errors import DamagedFileError, FileError
+from glubina.files.errors import DamagedFileError, FileError, MissingExtraError
 from glubina.files.folders import require_writable
 from glubina.files.json_file import read_json, write_json
 from glubina.files.tensors import read_tensors, write_tensors
@@ -12,6 +12,7 @@ from glubina.files.tensors import read_tensors, write_tensors
 __all__ = [
     "FileError",
     "DamagedFileError",
+    "MissingExtraError",
     "open_atomic",
     "write_bytes",
     "write_text",

@@ -22,6 +22,10 @@ class DamagedFileError(FileError):
     """A file that is there but is not what its name promises: cut short, altered, or foreign."""
 
 
+class MissingExtraError(ImportError):
+    """A library that only this function needs is not installed; the message says how to get it."""
+
+
 def reason(error: OSError) -> str:
     """What the operating system said, without its number and without the path."""
     return (error.strerror or str(error)).lower()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from glubina.data import DataError, Preprocessing
+from glubina.data.checks import as_array
 from glubina.files import DamagedFileError, require_writable
 from glubina.nn.architecture import build, describe
 from glubina.nn.errors import ArchitectureError, StateError
@@ -26,6 +30,14 @@ class SavedModel:
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     recipe: str
+
+    def predict(self, x: Any, batch_size: int = 256) -> NDArray[Any]:
+        """The outputs for raw inputs: preprocessed as in training; probabilities with classes."""
+        from glubina.nn.cross_entropy import CrossEntropyLoss
+        from glubina.train.trainer import Trainer
+
+        trainer = Trainer(self.model, loss=CrossEntropyLoss() if self.classes else None)
+        return trainer.predict(self.preprocessing.transform(as_array(x, "x")), batch_size)
 
 
 def save_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glubina.files import MissingExtraError
 from glubina.train.callbacks import (
     Callback,
     Checkpoint,
@@ -12,7 +13,7 @@ from glubina.train.callbacks import (
     Session,
 )
 from glubina.train.history import History
-from glubina.train.plots import MissingExtraError, plot_confusion, plot_history
+from glubina.train.plots import plot_confusion, plot_history
 from glubina.train.progress import ProgressBar
 from glubina.train.run_folder import ModelFile, RunFolder
 from glubina.train.trainer import Trainer

@@ -12,15 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glubina.files import open_atomic
+from glubina.files import MissingExtraError, open_atomic
 from glubina.train.history import History
 
 LARGEST_LABELLED = 20  # classes; a larger confusion matrix is drawn without numbers
 TRAINING, VALIDATION, BEST = "#1f5fa8", "#d9822b", "#8a8a8a"
-
-
-class MissingExtraError(ImportError):
-    """A library that only this function needs is not installed; the message says how to get it."""
 
 
 def plot_history(history: History, path: str | os.PathLike[str]) -> None:

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glubina.data import DataError, epoch_order, split_order, train_test_split
+from glubina.data import (
+    DataError,
+    class_weights,
+    epoch_order,
+    k_fold,
+    split_order,
+    train_test_split,
+    train_validation_test_split,
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -68,3 +76,42 @@ def test_splits_that_cannot_be(
 ) -> None:
     with pytest.raises(DataError, match=message):
         split_order(count, share, 0, None if labels is None else np.array(labels))
+
+
+def test_three_parts() -> None:
+    x, y = np.arange(200), np.repeat([0, 1], [160, 40])
+    parts = train_validation_test_split(x, y, 0.1, 0.25, stratify=True, seed=3)
+    assert [len(part[0]) for part in parts] == [130, 20, 50]
+    assert [int(part[1].sum()) for part in parts] == [26, 4, 10]
+    assert sorted(np.concatenate([part[0] for part in parts])) == list(range(200))
+    for inputs, labels in parts:
+        np.testing.assert_array_equal(y[inputs], labels)
+    with pytest.raises(DataError, match="sum below 1"):
+        train_validation_test_split(x, y, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_folds(stratify: bool) -> None:
+    y = np.repeat([0, 1, 2], [50, 30, 23])
+    found = k_fold(103, 5, seed=1, stratify=y if stratify else None)
+    assert sorted(np.concatenate([held for _, held in found])) == list(range(103))
+    for train, held in found:
+        assert len(held) in (20, 21)
+        assert sorted(np.concatenate([train, held])) == list(range(103))
+        if stratify:
+            np.testing.assert_allclose(np.bincount(y[held]), [10, 6, 4.6], atol=1)
+    with pytest.raises(DataError, match="folds must lie between 2"):
+        k_fold(3, 4)
+
+
+def test_class_weights_make_classes_count_alike() -> None:
+    y = np.array([0, 0, 0, 2, 2, 0])
+    np.testing.assert_allclose(class_weights(y), [0.5, 0, 1])
+    assert class_weights(y, 4).shape == (4,)
+    balanced = np.array([0, 1, 1, 1])
+    weights = class_weights(balanced)
+    assert weights[balanced].mean() == pytest.approx(1)
+    assert weights[0] == pytest.approx(3 * weights[1])
+    for wrong in (np.array([0.5]), np.array([-1, 0]), np.zeros((2, 2), int)):
+        with pytest.raises(DataError):
+            class_weights(wrong)

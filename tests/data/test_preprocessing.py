@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from glubina.data import DataError, Preprocessing, Rescale, Reshape, Standardize
+from glubina.data import DataError, MinMax, OneHot, Preprocessing, Rescale, Reshape, Standardize
 
 RANDOM = np.random.default_rng(0)
 
@@ -39,7 +39,7 @@ def test_standardize_all_values_together() -> None:
     assert np.ptp(made.mean(axis=0)) > 0.1  # the pixels keep their differences
     again = Standardize(**json.loads(json.dumps(step.arguments())))
     np.testing.assert_array_equal(again.transform(images), made)
-    with pytest.raises(DataError, match="axis=0 or axis=None, got 2"):
+    with pytest.raises(DataError, match=r"axis=0 \(each feature\).*got 2"):
         Standardize(axis=2)
 
 
@@ -77,3 +77,54 @@ def test_foreign_descriptions_and_shapes_are_refused() -> None:
             Preprocessing.from_config([{"type": "Rescale", "arguments": arguments}])
     with pytest.raises(DataError, match=r"shape \(3, 3\) cannot be given the shape \(4, 4, 1\)"):
         Reshape((4, 4, 1)).transform(np.ones((2, 3, 3)))
+
+
+def test_each_channel_has_its_own_statistics() -> None:
+    images = RANDOM.normal([1, 20, -5], [1, 4, 9], (50, 4, 5, 3))
+    step = Standardize(axis=(0, 1, 2)).fit(images)
+    made = step.transform(images)
+    np.testing.assert_allclose(made.mean(axis=(0, 1, 2)), 0, atol=1e-6)
+    np.testing.assert_allclose(made.std(axis=(0, 1, 2)), 1, atol=1e-6)
+    other = step.transform(RANDOM.normal(size=(2, 9, 9, 3)))  # the size may be another
+    assert other.shape == (2, 9, 9, 3)
+    again = Standardize(**json.loads(json.dumps(step.arguments())))
+    np.testing.assert_array_equal(again.transform(images), made)
+    with pytest.raises(DataError, match=r"shape \(1, 1, 3\).*\(4, 5, 4\)"):
+        step.transform(np.ones((2, 4, 5, 4)))
+    with pytest.raises(DataError, match="no axis 2"):
+        Standardize(axis=(0, 2)).fit(np.ones((3, 3)))
+
+
+@pytest.mark.parametrize("axis", [0, None, (0, 1)])
+def test_min_max(axis: int | tuple[int, ...] | None) -> None:
+    x = RANDOM.normal(size=(30, 4, 3))
+    step = MinMax(-1, 2, axis=axis).fit(x)
+    made = step.transform(x)
+    least, largest = x.min(axis=axis, keepdims=True), x.max(axis=axis, keepdims=True)
+    np.testing.assert_allclose(made, -1 + 3 * (x - least) / (largest - least), atol=1e-5)
+    np.testing.assert_allclose(step.inverse(made), x, atol=1e-5)
+    again = Preprocessing.from_config(json.loads(json.dumps(Preprocessing(step).config())))
+    np.testing.assert_array_equal(again.transform(x), made)
+
+
+def test_min_max_at_its_edges() -> None:
+    made = MinMax().fit(np.array([[3.0], [3.0]])).transform(np.array([[3.0], [4.0]]))
+    np.testing.assert_array_equal(made, [[0], [1]])
+    with pytest.raises(DataError, match="low < high"):
+        MinMax(1, 1)
+    with pytest.raises(DataError, match="MinMax has not been fitted"):
+        MinMax().transform(np.ones((2, 2)))
+
+
+def test_one_hot_columns() -> None:
+    x = np.array([[0.5, 2, 7], [1.5, 4, 7], [2.5, 2, 8]])
+    step = OneHot([1, 2]).fit(x)
+    made = step.transform(x)
+    np.testing.assert_array_equal(made, [[0.5, 1, 0, 1, 0], [1.5, 0, 1, 1, 0], [2.5, 1, 0, 0, 1]])
+    again = Preprocessing.from_config(json.loads(json.dumps(Preprocessing(step).config())))
+    np.testing.assert_array_equal(again.transform(np.array([[1, 3, 8]])), [[1, 0, 0, 0, 1]])
+    assert OneHot().fit(x).transform(x).shape == (3, 7)
+    with pytest.raises(DataError, match="columns 0 to 2"):
+        OneHot([3]).fit(x)
+    with pytest.raises(DataError, match="fitted on 3 columns and is given 2"):
+        OneHot().fit(x).transform(x[:, :2])

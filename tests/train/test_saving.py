@@ -34,6 +34,9 @@ def test_there_and_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(saved.preprocessing.transform(X), steps.transform(X))
     expected = model.eval()(gl.tensor(X)).numpy()
     np.testing.assert_array_equal(saved.model(gl.tensor(X)).numpy(), expected)
+    logits = saved.model(gl.tensor(steps.transform(X))).numpy()
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(saved.predict(X), shares, atol=1e-6)
 
 
 def test_a_network_of_one_s_own_is_refused_before_a_file_is_written(tmp_path: Path) -> None:
