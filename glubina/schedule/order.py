@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from glubina.graph.errors import GraphError
 from glubina.graph.node import Node, topological
@@ -14,6 +14,15 @@ CHECKED = ("take", "scatter_add")
 
 CHECKED_AS_READ = "take"
 """The one whose kernels check while they write; a scatter does before its first result."""
+
+WHOLE = ("reshape", "transpose", "broadcast", "detach", "sum", "max", "prod", "argmax")
+"""The operations, besides the element-wise ones, that read every element of their sources."""
+
+LITTLE = 64
+"""The elements that a kernel may write to run as soon as it can although others wait for it."""
+
+Check = tuple[Node, int]
+"""Indices, and the extent that they must lie in."""
 
 
 def settle(
@@ -47,37 +56,76 @@ def settle(
         kept[output] = taken
         used.add(taken)
     _errors_first(kernels, after, {maker[output] for output in kept})
-    order = ends_early(in_order([sorted(needed) for needed in after]), after)
+    little = {i for i, kernel in enumerate(kernels) if _is_little(kernel)}
+    order = ends_early(in_order([sorted(needed) for needed in after]), after, little)
     return [kernels[i] for i in order], kept
 
 
-def ends_early(order: Sequence[int], after: Sequence[set[int]]) -> list[int]:
+def _is_little(kernel: Kernel) -> bool:
+    """Whether a kernel writes a few numbers only, for which memory is always there."""
+    return sum(output.size for output in kernel.outputs) <= LITTLE
+
+
+def ends_early(
+    order: Sequence[int], after: Sequence[set[int]], little: Set[int] = frozenset()
+) -> list[int]:
     """The order, with kernels that no other one waits for right behind the last that they need.
 
     Most of them update a weight: what made its gradient is in the cache still, and its memory is
-    free for others sooner.
+    free for others sooner. The little ones, for which others wait, move up likewise: a rule's
+    coefficients and the loss, which checks the targets, are there before the first weight's turn.
     """
     needed = set[int]().union(*after)
-    place = {kernel: position for position, kernel in enumerate(order)}
-    behind: dict[int, list[int]] = {}
-    for kernel in order:
-        if kernel not in needed and after[kernel]:
-            behind.setdefault(max(after[kernel], key=place.__getitem__), []).append(kernel)
-    ends = {kernel for group in behind.values() for kernel in group}
+    moving = [k for k in order if k in little or (k not in needed and after[k])]
+    missing = {kernel: len(after[kernel]) for kernel in moving}
+    waiting: dict[int, list[int]] = {}
+    for kernel in moving:
+        for other in after[kernel]:
+            waiting.setdefault(other, []).append(kernel)
+    first = [kernel for kernel in moving if not after[kernel]]
     found: list[int] = []
-    for kernel in order:
-        if kernel not in ends:
-            found += [kernel, *behind.get(kernel, ())]
+    for start in (*first, *(kernel for kernel in order if kernel not in missing)):
+        ready = [start]
+        for kernel in ready:  # grows on the way
+            found.append(kernel)
+            for end in waiting.get(kernel, ()):
+                missing[end] -= 1
+                if not missing[end]:
+                    ready.append(end)
     return found
 
 
 def _errors_first(kernels: Sequence[Kernel], after: list[set[int]], writers: set[int]) -> None:
-    """Let the writers wait for every kernel that can raise an error, unless that needs them."""
-    for i, kernel in enumerate(kernels):
-        if any(_may_raise(node) for node in _inside(kernel, set(kernel.inputs))):
-            for writer in writers - {i}:
-                if not _needs(after, i, writer):
-                    after[writer].add(i)
+    """Let the writers wait for every kernel that can raise an error, unless that needs them.
+
+    What one kernel checks as a whole, no writer has to see checked again: so the update of a
+    network's last weight does not wait for the gradient of its first, an embedding.
+    """
+    checking = [(i, *_checks(kernel)) for i, kernel in enumerate(kernels)]
+    checking = [found for found in checking if found[1]]
+    for writer in writers:
+        passed = set[Check]()
+        for i, checks, whole in checking:
+            if i != writer and not checks <= passed and not _needs(after, i, writer):
+                after[writer].add(i)
+                passed |= whole
+
+
+def _checks(kernel: Kernel) -> tuple[set[Check], set[Check]]:
+    """What a kernel checks, and what of it for sure in every element."""
+    inside = _inside(kernel, set(kernel.inputs))
+    whole = {node for node in kernel.outputs if node.size}
+    for node in reversed(inside):
+        if node in whole and (node.op.family == "elementwise" or node.op.name in WHOLE):
+            whole.update(source for source in node.sources if source.size)
+    checks, surely = set[Check](), set[Check]()
+    for node in inside:
+        if _may_raise(node):
+            check = _check(node)
+            checks.add(check)
+            if node in whole:
+                surely.add(check)
+    return checks, surely
 
 
 def _may_raise(node: Node) -> bool:
@@ -85,6 +133,15 @@ def _may_raise(node: Node) -> bool:
     if node.op.name == "scan":
         return any(_may_raise(inner) for inner in topological(body_of(node)))
     return node.op.name in CHECKED
+
+
+def _check(node: Node) -> Check:
+    """The indices that a node checks and their bound; a loop's checks are its own."""
+    if node.op.name == "take":
+        return node.sources[1], node.sources[0].shape[node.attributes.axis]
+    if node.op.name == "scatter_add":
+        return node.sources[0], node.attributes.shape[node.attributes.axis]
+    return node, 0
 
 
 def _needs(after: Sequence[set[int]], kernel: int, other: int) -> bool:
