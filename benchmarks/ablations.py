@@ -10,6 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from glubina.graph.techniques import TECHNIQUES
+
 from . import page, report
 from .contestants import Contestant
 from .report import Outcome
@@ -32,6 +34,7 @@ ABLATIONS = (
     Ablation("nothing: a step under `gl.compile`"),
     Ablation("tracing saved by `gl.compile`: an ordinary loop", mode="loop"),
     Ablation("Winograd's transforms", variables=(("GLUBINA_CONV", "direct"),)),
+    *(Ablation(text, variables=(("GLUBINA_WITHOUT", name),)) for name, text in TECHNIQUES.items()),
     Ablation("vectors of 512 bits", variables=(("GLUBINA_VECTOR_BITS", "256"),)),
     Ablation("AVX-512 at all", variables=(("GLUBINA_CPU", "x86-64-v3"),)),
     Ablation("a second thread", variables=(("GLUBINA_THREADS", "1"), ("BENCHMARK_THREADS", "1"))),

@@ -23,6 +23,7 @@ from glubina.codegen.frame import Frame
 from glubina.codegen.planes import Packer, read_axis
 from glubina.codegen.planes_plan import CACHE_BYTES, PER_AXIS, apart, axis_numbers, axis_of
 from glubina.codegen.target import Target, llvm_type
+from glubina.graph.techniques import used
 
 MOST_PARTS = 16
 NEAR = 1024  # pixels of a strip, about
@@ -76,7 +77,7 @@ def _block(rows: int, columns: int, registers: int) -> tuple[int, int]:
 def pays(shape: ConvShape, dtype: np.dtype, target: Target) -> bool:
     """Whether planes cost less than vectors of output channels, by count of vector operations."""
     a, lanes = shape.geometry, target.lanes(dtype)
-    if shape.cin == a.groups == shape.cout or lanes == 1:
+    if shape.cin == a.groups == shape.cout or lanes == 1 or not used("planes"):
         return False
     inner, outer, taps = shape.cin // a.groups, shape.cout // a.groups, prod(shape.window)
     phases = [axis[0] for axis in phases_of(shape)]

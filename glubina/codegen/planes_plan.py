@@ -11,6 +11,7 @@ import numpy as np
 
 from glubina.codegen.conv_plan import AxisPhase, ConvShape, phases_of
 from glubina.codegen.target import Target
+from glubina.graph.techniques import used
 
 CACHE_BYTES = 1 << 18
 """The planes that one thread works on at a time: a part of the second-level cache."""
@@ -114,6 +115,8 @@ def block(channels: int, registers: int) -> tuple[int, int]:
 def pays(shape: ConvShape, dtype: np.dtype, target: Target) -> bool:
     """Whether planes cost less than vectors of output channels, by count of vector operations."""
     if shape.cin == shape.geometry.groups == shape.cout or target.lanes(dtype) == 1:
+        return False
+    if not used("planes"):
         return False
     planar, direct = costs(shape, dtype, target)
     return planar < 0.8 * direct

@@ -23,6 +23,7 @@ from glubina.graph.ops.scan import (
     replaced,
     result,
 )
+from glubina.graph.techniques import used
 
 Simplify = Callable[[Sequence[Node]], list[Node]]
 
@@ -36,7 +37,7 @@ def lifted(outputs: Sequence[Node], simplify: Simplify | None = None) -> list[No
     simplify: what rewrites the bodies to equal, cheaper ones (none before derivatives are taken).
     """
     order = topological(outputs)
-    if not any(node.op is SCAN for node in order):
+    if not any(node.op is SCAN for node in order) or not used("lifting"):
         return list(outputs)
     families: dict[tuple[object, ...], list[Node]] = {}
     for node in order:

@@ -10,6 +10,7 @@ import numpy as np
 from glubina.graph import DTypeError, Node, ShapeError, ops
 from glubina.graph.node import Shape
 from glubina.graph.ops import AttentionAttributes, Formula, attention_plain
+from glubina.graph.techniques import used
 from glubina.nn.checks import floating, probability
 from glubina.tensor import Tensor
 from glubina.tensor.base import consume, wrap
@@ -67,7 +68,7 @@ def attributes(scale: float, causal: bool, masked: bool, dropout: float) -> Atte
 
 def attend(a: AttentionAttributes, *sources: Node) -> Node:
     """Attention of [B, T, H, D] with [B, S, H, D] and [B, S, H, E]: one kernel, or products."""
-    if sources[1].shape[1] <= FEW:
+    if sources[1].shape[1] <= FEW or not used("attention"):
         return attention_plain.result(a, *sources)
     return ops.attention_of(a, *sources)
 

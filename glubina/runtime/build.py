@@ -16,6 +16,7 @@ from glubina.graph.autodiff import expand
 from glubina.graph.loops import lifted
 from glubina.graph.node import Node, topological
 from glubina.graph.simplify import simplify
+from glubina.graph.techniques import left_out
 from glubina.graph.verify import verify
 from glubina.runtime import cache, compiler, observers
 from glubina.runtime.layout import lay_plan, lower_all
@@ -57,7 +58,7 @@ def program_key(
 ) -> str:
     """A hash of the canonical text of a program."""
     numbers = {node: i for i, node in enumerate(inputs)}
-    lines = [f"{VERSION} {target} {tuple(donated)}"]
+    lines = [f"{VERSION} {target} {tuple(donated)} {sorted(left_out())}"]
     lines += [f"input {node.dtype.name} {node.shape}" for node in inputs]
     for node in topological([*inputs, *outputs]):
         if node in numbers:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
 from glubina.graph.node import Node, topological
+from glubina.graph.techniques import used
 from glubina.schedule.kernel import Kernel
 from glubina.schedule.order import in_order
 from glubina.schedule.row_units import RowUnits
@@ -108,8 +109,9 @@ class Fusion:
         self.rows = RowUnits(self)
         self._join_anchors()
         self.rows.join_by_followers()
+        absorbing = used("absorbing")
         for unit, anchors in list(self.anchors.items()):
-            if anchors[0].op.name not in ATTENTION:  # whose kernels store what they make
+            if absorbing and anchors[0].op.name not in ATTENTION:  # they store what they make
                 self._absorb(unit)
         self.maps: list[int] = []
         self._group_maps()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from glubina.graph.errors import GraphError
 from glubina.graph.node import Node, topological
 from glubina.graph.ops.scan import body_of
+from glubina.graph.techniques import used
 from glubina.schedule.kernel import Kernel
 
 CHECKED = ("take", "scatter_add")
@@ -44,20 +45,22 @@ def settle(
             readers.setdefault(node, []).append(i)
     after: list[set[int]] = [{maker[n] for n in kernel.inputs if n in maker} for kernel in kernels]
     kept: dict[Node, Node] = {}
-    used: set[Node] = set()
+    overwritten: set[Node] = set()
     for output, taken in donated.items():
         writer = maker.get(output)
-        if writer is None or taken in used or not _may_overwrite(kernels[writer], taken):
+        if writer is None or taken in overwritten or not _may_overwrite(kernels[writer], taken):
             continue
         others = {i for i in readers.get(taken, ()) if i != writer}
         if any(_needs(after, i, writer) for i in others):
             continue
         after[writer] |= others
         kept[output] = taken
-        used.add(taken)
+        overwritten.add(taken)
     _errors_first(kernels, after, {maker[output] for output in kept})
-    little = {i for i, kernel in enumerate(kernels) if _is_little(kernel)}
-    order = ends_early(in_order([sorted(needed) for needed in after]), after, little)
+    order = in_order([sorted(needed) for needed in after])
+    if used("early"):
+        little = {i for i, kernel in enumerate(kernels) if _is_little(kernel)}
+        order = ends_early(order, after, little)
     return [kernels[i] for i in order], kept
 
 

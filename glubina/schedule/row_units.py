@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from glubina.graph.node import Node
+from glubina.graph.techniques import used
 from glubina.schedule.rows import RowExtent, row_extent, stays_in_row
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class RowUnits:
     def add(self, unit: int, anchor: Node) -> bool:
         """Join a new reduction to the units that one kernel can do it with, if it is over rows."""
         extent = row_extent(anchor)
-        if extent is None:
+        if extent is None or not used("rows"):
             return False
         self.extents[unit] = extent
         again = True

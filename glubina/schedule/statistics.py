@@ -8,6 +8,7 @@ import numpy as np
 
 from glubina.graph import ops
 from glubina.graph.node import Node, rebuild, remake, topological
+from glubina.graph.techniques import used
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -24,12 +25,13 @@ def in_one_pass(outputs: Sequence[Node]) -> list[Node]:
     found = {n for n in topological(outputs) if n.op.name == "squared_deviations"}
     if not found:
         return list(outputs)
-    wide = {_what(n) for n in found if n.dtype == SINGLE}
+    single = {n for n in found if n.dtype == SINGLE and used("one-pass")}
+    wide = {_what(n) for n in single}
 
     def change(node: Node, sources: tuple[Node, ...]) -> Node:
         if node in found:
             x, axes = sources[0], node.attributes.axes
-            return _one_pass(x, axes) if node.dtype == SINGLE else _two_passes(x, axes)
+            return _one_pass(x, axes) if node in single else _two_passes(x, axes)
         if node.op.name == "sum" and _what(node) in wide:
             return ops.cast(_total(sources[0], node.attributes.axes), SINGLE)
         return remake(node, sources)
