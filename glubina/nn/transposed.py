@@ -147,10 +147,12 @@ class _ConvTranspose(Module):
             *(self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation),
             self.groups,
         )
-        shape = (*self.kernel_size, self.in_channels, self.out_channels // self.groups)
-        self.weight = Parameter.of_shape(shape)
+        self.weight = Parameter.of_shape(self._weight_shape())
         self.bias = Parameter.of_shape((self.out_channels,)) if bias else None
         self.reset_parameters()
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return (*self.kernel_size, self.in_channels, self.out_channels // self.groups)
 
     def reset_parameters(self) -> None:
         """Draw the weights anew: uniform in ±1/√(window · out_channels/groups), as in PyTorch."""

@@ -30,17 +30,10 @@ from glubina.tensor.promotion import (
     uint64,
 )
 from glubina.tensor.random import Generator as Generator
-from glubina.torch import (
-    autograd,
-    creation,
-    cuda,
-    elementwise,
-    linalg,
-    methods,
-    moving,
-    products,
-    reductions,
-)
+from glubina.torch import autograd as autograd
+from glubina.torch import creation, elementwise, methods, moving, products, reductions
+from glubina.torch import cuda as cuda
+from glubina.torch import linalg as linalg
 from glubina.torch.autograd import set_grad_enabled as set_grad_enabled
 from glubina.torch.device import device as device
 from glubina.torch.saving import load as load
@@ -65,10 +58,22 @@ dtype = type(float32)
 
 _NUMBERS = {"pi": 3.141592653589793, "e": 2.718281828459045, "inf": float("inf")}
 _DTYPES = {
-    **{"float": float32, "double": float64, "long": int64, "int": int32, "short": int16},
-    **{"bool": bool_, "float32": float32, "float64": float64, "int8": int8, "int16": int16},
-    **{"int32": int32, "int64": int64, "uint8": uint8, "uint16": uint16},
-    **{"uint32": uint32, "uint64": uint64},
+    "float": float32,
+    "double": float64,
+    "long": int64,
+    "int": int32,
+    "short": int16,
+    "bool": bool_,
+    "float32": float32,
+    "float64": float64,
+    "int8": int8,
+    "int16": int16,
+    "int32": int32,
+    "int64": int64,
+    "uint8": uint8,
+    "uint16": uint16,
+    "uint32": uint32,
+    "uint64": uint64,
 }
 _FUNCTIONS: dict[str, Any] = {
     **elementwise.FUNCTIONS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -145,6 +146,33 @@ def _several(value: Any) -> Sequence[Any]:
     return [value] if isinstance(value, gl.Tensor) else list(value)
 
 
+class Function(gl.Function):
+    """An operation whose backward pass is written by hand; see `gl.Function`.
+
+    `forward(ctx, ...)` and `backward(ctx, *gradients)` are static methods; call `apply`.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let the hand-written methods see tensors of this face."""
+        super().__init_subclass__(**options)
+        for name in ("forward", "backward"):
+            if name in vars(cls):
+                setattr(cls, name, staticmethod(_seeing_faces(getattr(cls, name))))
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Run `forward`; derivatives of what it returns are what `backward` says."""
+        return faced(super().apply(*args))
+
+
+def _seeing_faces(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*(faced(a) for a in args), **kwargs)
+
+    return call
+
+
 def Variable(data: Any, requires_grad: bool = False) -> Any:
     """The tensor itself, as older code writes it; `requires_grad` is set on it."""
     tensor = faced(data.detach() if requires_grad and isinstance(data, gl.Tensor) else data)
@@ -168,6 +196,7 @@ class set_grad_enabled:
 
 
 __all__ = [
+    "Function",
     "Variable",
     "backward",
     "enable_grad",

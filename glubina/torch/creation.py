@@ -172,7 +172,9 @@ FUNCTIONS: dict[str, Any] = {
     "randint_like": _made(_randint_like, "randint_like"),
     "normal": _made(_normal, "normal"),
     "meshgrid": _made(_meshgrid, "meshgrid"),
-    **{"from_numpy": from_numpy, "multinomial": multinomial, "bernoulli": bernoulli},
+    "from_numpy": from_numpy,
+    "multinomial": multinomial,
+    "bernoulli": bernoulli,
 }
 one_hot = _made(_one_hot, "one_hot")
 

@@ -25,7 +25,7 @@ class device(str):
         return self.partition(":")[0]
 
     @property
-    def index(self) -> int | None:
+    def index(self) -> int | None:  # type: ignore[override]
         """The number after the colon, if there is one."""
         number = self.partition(":")[2]
         return int(number) if number else None

@@ -148,7 +148,9 @@ ONE = {
             *("isfinite", "abs", "absolute", "negative", "positive"),
         )
     },
-    **{"neg": "negative", "bitwise_not": "bitwise_invert", "fix": "trunc"},
+    "neg": "negative",
+    "bitwise_not": "bitwise_invert",
+    "fix": "trunc",
 }
 TWO = {
     **{
@@ -160,15 +162,35 @@ TWO = {
             *("bitwise_left_shift", "bitwise_right_shift"),
         )
     },
-    **{"mul": "multiply", "true_divide": "divide", "eq": "equal", "ne": "not_equal"},
-    **{"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"},
+    "mul": "multiply",
+    "true_divide": "divide",
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
 }
 
 FUNCTIONS: dict[str, Any] = {
     **{name: adapted(getattr(gl, of), "input", name=name) for name, of in ONE.items()},
     **{name: adapted(getattr(gl, of), "input", "other", name=name) for name, of in TWO.items()},
-    **{"add": add, "sub": sub, "subtract": sub, "div": div, "divide": div},
-    **{"clamp": clamp, "clip": clamp, "where": where, "masked_fill": masked_fill},
-    **{"addcmul": addcmul, "addcdiv": addcdiv, "lerp": lerp, "logit": logit, "frac": frac},
-    **{"nan_to_num": nan_to_num, "isclose": isclose, "allclose": allclose, "equal": equal},
+    "add": add,
+    "sub": sub,
+    "subtract": sub,
+    "div": div,
+    "divide": div,
+    "clamp": clamp,
+    "clip": clamp,
+    "where": where,
+    "masked_fill": masked_fill,
+    "addcmul": addcmul,
+    "addcdiv": addcdiv,
+    "lerp": lerp,
+    "logit": logit,
+    "frac": frac,
+    "nan_to_num": nan_to_num,
+    "isclose": isclose,
+    "allclose": allclose,
+    "equal": equal,
 }

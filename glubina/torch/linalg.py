@@ -41,6 +41,16 @@ inv, det, solve, eigh, qr, cholesky, pinv, matrix_rank, svdvals, slogdet = (
 )
 
 __all__ = [
-    *("inv", "det", "solve", "eigh", "qr", "cholesky", "pinv", "matrix_rank", "svdvals"),
-    *("slogdet", "norm", "vector_norm"),
+    "cholesky",
+    "det",
+    "eigh",
+    "inv",
+    "matrix_rank",
+    "norm",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svdvals",
+    "vector_norm",
 ]

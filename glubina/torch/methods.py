@@ -56,7 +56,7 @@ def _in_place(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _reshape(self: Tensor, *shape: Any) -> Any:
     """The same elements under another shape; one extent may be -1."""
-    if len(shape) == 1 and (isinstance(shape[0], type) or isinstance(shape[0], np.dtype)):
+    if len(shape) == 1 and isinstance(shape[0], (type, np.dtype)):
         raise TypeError("view: reading the memory under another dtype is not possible here")
     return faced(gl.reshape(self, *shape))
 
@@ -161,20 +161,20 @@ def _table() -> dict[str, Any]:
             if callable(value) and name != "__hash__"
         },
         **{n: returning_face(getattr(gl.Tensor, n)) for n in ("detach", "clone", "type_as")},
-        **{"astype": returning_face(gl.Tensor.astype), "__iter__": _iterate},
+        "astype": returning_face(gl.Tensor.astype), "__iter__": _iterate,
         **functions,
         **_casts(),
         **{f"{name}_": _in_place(f"{name}_", functions[name]) for name in _IN_PLACE},
-        **{"reshape": _reshape, "view": _reshape, "view_as": moving.view_as},
-        **{"expand": moving.expand, "expand_as": moving.expand_as, "repeat": moving.repeat},
-        **{"reshape_as": moving.view_as, "unfold": moving.unfold_windows, "permute": moving.permute},
-        **{"masked_scatter": _masked_scatter, "random_": _random_, "detach_": _detach_},
-        **{"is_floating_point": _is_floating_point, "element_size": _element_size},
-        **{"cpu": _cpu, "contiguous": _itself, "pin_memory": _itself, "half": _half},
-        **{"is_contiguous": _true, "multinomial": creation.multinomial},
-        **{"bernoulli": creation.bernoulli, "ndimension": gl.Tensor.dim, "nelement": gl.Tensor.numel},
+        "reshape": _reshape, "view": _reshape, "view_as": moving.view_as,
+        "expand": moving.expand, "expand_as": moving.expand_as, "repeat": moving.repeat,
+        "reshape_as": moving.view_as, "unfold": moving.unfold_windows, "permute": moving.permute,
+        "masked_scatter": _masked_scatter, "random_": _random_, "detach_": _detach_,
+        "is_floating_point": _is_floating_point, "element_size": _element_size,
+        "cpu": _cpu, "contiguous": _itself, "pin_memory": _itself, "half": _half,
+        "is_contiguous": _true, "multinomial": creation.multinomial,
+        "bernoulli": creation.bernoulli, "ndimension": gl.Tensor.dim, "nelement": gl.Tensor.numel,
         **{f"new_{n}": _new(n) for n in ("zeros", "ones", "empty", "full", "tensor")},
-        **{"backward": backward, "register_hook": register_hook, "retain_grad": retain_grad},
+        "backward": backward, "register_hook": register_hook, "retain_grad": retain_grad,
     }  # fmt: skip
     return table
 

@@ -164,9 +164,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """`input` with each element of src added where its index points along an axis."""
     x = as_tensor(input)
     index, at = _indices("scatter_add", x, index, dim)
-    found = gl.index_add(
-        x.reshape(-1), _flat_places(x, index, at), _source(src, index, x.dtype)
-    )
+    found = gl.index_add(x.reshape(-1), _flat_places(x, index, at), _source(src, index, x.dtype))
     return faced(found.reshape(tuple(x.shape)))
 
 
@@ -289,11 +287,11 @@ FUNCTIONS: dict[str, Any] = {
     "broadcast_to": adapted(gl.broadcast_to, "input", "size"),
     "take_along_dim": adapted(gl.take_along_axis, "input", "indices", dim="axis",
                               name="take_along_dim"),
-    **{"transpose": transpose, "t": t, "permute": permute, "flatten": flatten},
-    **{"unflatten": unflatten, "squeeze": squeeze, "unsqueeze": unsqueeze, "split": split},
-    **{"chunk": chunk, "narrow": narrow, "select": select, "gather": gather, "take": take},
-    **{"scatter": scatter, "scatter_add": scatter_add, "index_select": index_select},
-    **{"index_add": index_add, "index_fill": index_fill, "nonzero": nonzero, "diag": diag},
-    **{"diagonal": diagonal_of, "trace": trace, "cat": cat, "concat": cat, "roll": roll},
-    **{"flip": flip, "swapdims": adapted(gl.swapaxes, "input", "dim0", "dim1", name="swapdims")},
+    "transpose": transpose, "t": t, "permute": permute, "flatten": flatten,
+    "unflatten": unflatten, "squeeze": squeeze, "unsqueeze": unsqueeze, "split": split,
+    "chunk": chunk, "narrow": narrow, "select": select, "gather": gather, "take": take,
+    "scatter": scatter, "scatter_add": scatter_add, "index_select": index_select,
+    "index_add": index_add, "index_fill": index_fill, "nonzero": nonzero, "diag": diag,
+    "diagonal": diagonal_of, "trace": trace, "cat": cat, "concat": cat, "roll": roll,
+    "flip": flip, "swapdims": adapted(gl.swapaxes, "input", "dim0", "dim1", name="swapdims"),
 }  # fmt: skip

@@ -45,6 +45,6 @@ def load(f: str | Path, map_location: Any = None, weights_only: bool = True) -> 
     if head[:2] == b"PK" or head[:1] == b"\x80":
         raise ValueError(
             f"load: {path} is a pickle of PyTorch's, and loading one can run any code. Convert it "
-            "where PyTorch is: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+            "where PyTorch is: safetensors.torch.save_file(model.state_dict(), path)"
         )
     return OrderedDict((n, faced(gl.tensor(a))) for n, a in read_tensors(path).items())

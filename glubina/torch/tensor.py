@@ -142,7 +142,7 @@ class Tensor(PlainTensor):
         """In another dtype, or on a device (which is the CPU), or as another tensor is."""
         on_cpu(device)
         for target in targets:
-            if is_device(target) or isinstance(target, int) and not isinstance(target, bool):
+            if is_device(target) or (isinstance(target, int) and not isinstance(target, bool)):
                 on_cpu(target)
             elif isinstance(target, PlainTensor):
                 dtype = target.dtype
@@ -175,7 +175,7 @@ _NAMES = {
 }
 
 
-class Parameter(Tensor, PlainParameter):
+class Parameter(PlainParameter, Tensor):
     """A tensor that a module's optimizer updates: assigned to an attribute, it is registered."""
 
     def __new__(cls, data: Any, requires_grad: bool = True) -> Parameter:

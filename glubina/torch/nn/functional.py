@@ -1,0 +1,358 @@
+"""`torch.nn.functional`: Glubina's functions under PyTorch's signatures, images channels first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import glubina.tensor as gl
+from glubina.nn import functional as plain
+from glubina.nn.attention import scaled_dot_product_attention as _attention
+from glubina.nn.convolution import convolution
+from glubina.nn.embedding import embedding as _embedding
+from glubina.nn.transposed import conv_transpose
+from glubina.tensor.convert import as_tensor
+from glubina.torch import creation
+from glubina.torch.nn.layout import (
+    channels_last,
+    on_images,
+    rank_of,
+    transposed_weight_last,
+    weight_last,
+)
+from glubina.torch.reductions import norm
+from glubina.torch.specification import Specification
+from glubina.torch.tensor import faced
+
+_OLD = "size_average~ reduce~ reduction='mean'"
+_SAME = {
+    "relu": "input:x inplace~",
+    "relu6": "input:x inplace~",
+    "elu": "input:x alpha=1.0 inplace~",
+    "celu": "input:x alpha=1.0 inplace~",
+    "selu": "input:x inplace~",
+    "leaky_relu": "input:x negative_slope=0.01 inplace~",
+    "hardtanh": "input:x min_val=-1.0 max_val=1.0 inplace~",
+    "hardswish": "input:x inplace~",
+    "hardsigmoid": "input:x inplace~",
+    "hardshrink": "input:x lambd=0.5",
+    "softshrink": "input:x lambd=0.5",
+    "threshold": "input:x threshold value inplace~",
+    "softplus": "input:x beta=1.0 threshold=20.0",
+    "softsign": "input:x",
+    "tanhshrink": "input:x",
+    "logsigmoid": "input:x",
+    "gelu": "input:x approximate='none'",
+    "silu": "input:x inplace~",
+    "mish": "input:x inplace~",
+    "sigmoid": "input:x",
+    "tanh": "input:x",
+    "glu": "input:x dim:axis=-1",
+    "linear": "input:x weight bias=None",
+    "bilinear": "input1:a input2:b weight bias=None",
+    "layer_norm": "input:x normalized_shape weight=None bias=None eps=1e-5",
+    "rms_norm": "input:x normalized_shape weight=None eps=None",
+    "alpha_dropout": "input:x p=0.5 training=True inplace~",
+    "mse_loss": f"input:outputs target:targets {_OLD}",
+    "l1_loss": f"input:outputs target:targets {_OLD}",
+    "smooth_l1_loss": f"input:outputs target:targets {_OLD} beta=1.0",
+    "huber_loss": "input:outputs target:targets reduction='mean' delta=1.0",
+    "binary_cross_entropy": f"input:probabilities target:targets weight=None {_OLD}",
+    "binary_cross_entropy_with_logits":
+        f"input:logits target:targets weight=None {_OLD} pos_weight=None",
+    "kl_div": f"input:outputs target:targets {_OLD} log_target=False",
+    "poisson_nll_loss": "input:outputs target:targets log_input=True full=False size_average~ "
+        "eps=1e-8 reduce~ reduction='mean'",
+    "gaussian_nll_loss": "input:outputs target:targets var:variance full=False eps=1e-6 "
+        "reduction='mean'",
+    "hinge_embedding_loss": "input:distances target:targets margin=1.0 size_average~ reduce~ "
+        "reduction='mean'",
+    "margin_ranking_loss": "input1:first input2:second target:targets margin=0.0 size_average~ "
+        "reduce~ reduction='mean'",
+    "multi_margin_loss": "input:logits target:targets p=1 margin=1.0 weight!None size_average~ "
+        "reduce~ reduction='mean'",
+    "triplet_margin_loss": "anchor positive negative margin=1.0 p=2.0 eps=1e-6 swap=False "
+        "size_average~ reduce~ reduction='mean'",
+    "cosine_similarity": "x1:a x2:b dim:axis=1 eps=1e-8",
+    "pairwise_distance": "x1:a x2:b p=2.0 eps=1e-6 keepdim!False",
+}  # fmt: skip
+_POOL = "input kernel_size stride=None padding=0"
+_IMAGES = {
+    **{f"max_pool{n}d": f"{_POOL} dilation!1 ceil_mode!False return_indices!False"
+       for n in (1, 2, 3)},
+    **{f"avg_pool{n}d": f"{_POOL} ceil_mode!False count_include_pad=True divisor_override!None"
+       for n in (1, 2, 3)},
+    **{f"adaptive_avg_pool{n}d": "input output_size" for n in (1, 2, 3)},
+    **{f"adaptive_max_pool{n}d": "input output_size return_indices!False" for n in (1, 2, 3)},
+    **{f"dropout{n}d": "input p=0.5 training=True inplace~" for n in (1, 2, 3)},
+    "pixel_shuffle": "input upscale_factor",
+    "pixel_unshuffle": "input downscale_factor",
+    "group_norm": "input num_groups weight=None bias=None eps=1e-5",
+    "instance_norm": "input running_mean=None running_var=None weight=None bias=None "
+        "use_input_stats=True momentum=0.1 eps=1e-5",
+    "interpolate": "input size=None scale_factor=None mode='nearest' align_corners!None "
+        "recompute_scale_factor~ antialias!False",
+}  # fmt: skip
+
+
+def _same(name: str, text: str) -> Any:
+    function, takes = getattr(plain, name), Specification(name, text)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return faced(function(**takes.bind(args, kwargs)))
+
+    return _named(call, name, function, takes)
+
+
+def _of_images(name: str, text: str) -> Any:
+    function, takes, rank = getattr(plain, name), Specification(name, text), rank_of(name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = takes.bind(args, kwargs)
+        return on_images(lambda x: function(x, **given), given.pop("input"), rank)
+
+    return _named(call, name, function, takes)
+
+
+def _named(call: Any, name: str, function: Any, takes: Specification) -> Any:
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"{function.__doc__}\n\nArguments and layout are PyTorch's."
+    call.__signature__ = takes.signature()
+    return call
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{name: _same(name, text) for name, text in _SAME.items()},
+    **{name: _of_images(name, text) for name, text in _IMAGES.items()},
+}
+
+
+# -- convolutions --------------------------------------------------------------------------------
+
+
+def _conv(rank: int) -> Callable[..., Any]:
+    def conv(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+             dilation: Any = 1, groups: int = 1) -> Any:  # fmt: skip
+        _filter(f"conv{rank}d", weight, rank)
+        last = weight_last(weight)
+        return on_images(
+            lambda x: convolution(x, last, bias, stride, padding, dilation, groups),
+            *(input, rank, weight.shape[1] * groups),
+        )
+
+    conv.__name__ = conv.__qualname__ = f"conv{rank}d"
+    conv.__doc__ = (
+        f"A convolution over {rank} axes: input (N, C, ...), weight (out, in/groups, ...)."
+    )
+    return conv
+
+
+def _conv_transpose(rank: int) -> Callable[..., Any]:
+    def conv(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+             output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
+        _filter(f"conv_transpose{rank}d", weight, rank)
+        last = transposed_weight_last(weight)
+        given = (stride, padding, output_padding, groups, dilation)
+        return on_images(
+            lambda x: conv_transpose(x, last, bias, *given), input, rank, weight.shape[0]
+        )
+
+    conv.__name__ = conv.__qualname__ = f"conv_transpose{rank}d"
+    conv.__doc__ = f"A transposed convolution over {rank} axes: weight (in, out/groups, ...)."
+    return conv
+
+
+def _filter(name: str, weight: gl.Tensor, rank: int) -> None:
+    if weight.ndim != rank + 2:
+        raise gl.errors.ShapeError(
+            f"{name}: a weight has {rank + 2} axes, got the shape {tuple(weight.shape)}"
+        )
+
+
+conv1d, conv2d, conv3d = (_conv(n) for n in (1, 2, 3))
+conv_transpose1d, conv_transpose2d, conv_transpose3d = (_conv_transpose(n) for n in (1, 2, 3))
+
+
+def batch_norm(
+    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Any:  # fmt: skip
+    """Every channel (axis 1) to mean 0 and variance 1; see `glubina.nn.functional.batch_norm`."""
+    given = (running_mean, running_var, weight, bias, training, momentum, eps)
+    return on_images(lambda x: plain.batch_norm(x, *given), input)
+
+
+def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
+           stride: Any = 1) -> Any:  # fmt: skip
+    """The windows of images (N, C, H, W) as columns: (N, C · KH · KW, positions)."""
+    from glubina.nn.checks import extents
+
+    (kh, kw), (dh, dw) = extents("kernel_size", kernel_size, 2), extents("dilation", dilation, 2)
+    (ph, pw), (sh, sw) = extents("padding", padding, 2, 0), extents("stride", stride, 2)
+    x = gl.pad(input, [(0, 0), (0, 0), (ph, ph), (pw, pw)])
+    rows, columns = (
+        (x.shape[2] - dh * (kh - 1) - 1) // sh + 1,
+        (x.shape[3] - dw * (kw - 1) - 1) // sw + 1,
+    )
+    parts = [
+        x[
+            :,
+            :,
+            i * dh : i * dh + sh * (rows - 1) + 1 : sh,
+            j * dw : j * dw + sw * (columns - 1) + 1 : sw,
+        ]
+        for i in range(kh)
+        for j in range(kw)
+    ]
+    stacked = gl.stack(parts, 2)
+    return faced(stacked.reshape((x.shape[0], x.shape[1] * kh * kw, rows * columns)))
+
+
+# -- with an axis, with classes ------------------------------------------------------------------
+
+
+def _implied(name: str, x: gl.Tensor, dim: int | None) -> int:
+    """PyTorch's implicit axis: 0 for 0, 1 or 3 axes, else 1."""
+    return dim if dim is not None else 0 if x.ndim in (0, 1, 3) else 1
+
+
+def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """eˣ / Σ eˣ along an axis."""
+    x = as_tensor(input) if dtype is None else as_tensor(input).astype(dtype)
+    return faced(plain.softmax(x, _implied("softmax", x, dim)))
+
+
+def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """The logarithms of `softmax`, exact for small ones."""
+    x = as_tensor(input) if dtype is None else as_tensor(input).astype(dtype)
+    return faced(plain.log_softmax(x, _implied("log_softmax", x, dim)))
+
+
+def softmin(input: Any, dim: int | None = None) -> Any:
+    """`softmax` of −x."""
+    return softmax(-input, dim)
+
+
+def gumbel_softmax(logits: Any, tau: float = 1.0, hard: bool = False, dim: int = -1) -> Any:
+    """A softmax of logits with Gumbel noise; `hard` gives one-hot rows with the soft gradient."""
+    noise = -gl.log(-gl.log(gl.clip(gl.rand_like(logits), 1e-20, 1.0 - 1e-7)))
+    soft = gl.softmax((logits + noise) / tau, dim)
+    if not hard:
+        return faced(soft)
+    place = gl.argmax(soft, dim)
+    one = gl.moveaxis(gl.one_hot(place, soft.shape[dim], soft.dtype), -1, dim)
+    return faced(one - soft.detach() + soft)
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """x above 0, weight · x elsewhere; weight has one element, or one for each channel (axis 1)."""
+    if weight.numel() == 1:
+        return faced(plain.prelu(input, weight.reshape(1)))
+    return on_images(lambda x: plain.prelu(x, weight), input)
+
+
+def _ignored(ignore_index: int, targets: Any) -> int | None:
+    """None where no label is PyTorch's default −100, so that the usual kernel can run."""
+    if ignore_index != -100:
+        return ignore_index
+    cell = targets._cell.value()
+    if cell is None or cell.buffer is None or not targets.size:
+        return None
+    values = cell.buffer.array(cell.shape, cell.dtype)
+    return ignore_index if values.dtype.kind == "i" and values.min() == -100 else None
+
+
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, size_average: Any = None,
+    ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    """Cross-entropy from logits (N, C, ...) and class numbers (N, ...) or probabilities."""
+    if target.dtype.kind == "f":
+        target = target if target.ndim < 3 else gl.moveaxis(target, 1, -1)
+        found = plain.cross_entropy(
+            *(channels_last(input), target, weight, reduction, label_smoothing)
+        )
+        return faced(found)
+    ignored = _ignored(ignore_index, target)
+    return faced(
+        plain.cross_entropy(
+            *(channels_last(input), target, weight, reduction, label_smoothing, ignored)
+        )
+    )
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, size_average: Any = None,
+    ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """−ln p_label from log-probabilities (N, C, ...) and class numbers (N, ...)."""
+    ignored = _ignored(ignore_index, target)
+    return faced(plain.nll_loss(channels_last(input), target, weight, reduction, ignored))
+
+
+def cosine_embedding_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None,
+    reduce: Any = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """1 − cos(a, b) where the target is 1, max(0, cos(a, b) − margin) where it is −1."""
+    return faced(plain.cosine_embedding_loss(input1, input2, target, margin, reduction))
+
+
+# -- the rest ------------------------------------------------------------------------------------
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    """Elements zero with probability p, the others scaled by 1 / (1 − p)."""
+    return on_images(lambda x: plain.dropout(x, p, training), input)
+
+
+def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
+    """The rows of weight that the whole numbers name."""
+    return faced(_embedding(input, weight, padding_idx))
+
+
+one_hot = creation.one_hot
+
+
+def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+    """x / max(‖x‖_p, eps) along an axis."""
+    size = norm(input, p, dim, True)
+    return faced(gl.divide(input, gl.clip(size, eps)))
+
+
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+    """Elements added around the last axes: (before, after) of the last axis first."""
+    x = as_tensor(input)
+    if len(pad) % 2 or len(pad) > 2 * x.ndim:
+        raise ValueError(f"pad: give (before, after) for at most {x.ndim} axes, got {pad!r}")
+    if mode != "constant":
+        return on_images(lambda x: plain.pad(x, pad, mode), x, len(pad) // 2)
+    widths = [(0, 0)] * (x.ndim - len(pad) // 2)
+    widths += [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
+    if any(n < 0 for pair in widths for n in pair):
+        x = x[tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, x.shape))]
+        widths = [(max(a, 0), max(b, 0)) for a, b in widths]
+    return faced(gl.pad(x, widths, 0.0 if value is None else value))
+
+
+def scaled_dot_product_attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0,
+    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+) -> Any:  # fmt: skip
+    """softmax(scale · Q Kᵀ + mask) V over the last two axes."""
+    return faced(_attention(query, key, value, attn_mask, dropout_p, is_causal, scale))
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """The axes from start_dim to end_dim made one."""
+    return faced(gl.flatten(input, start_dim, end_dim))
+
+
+globals().update(FUNCTIONS)
+
+__all__ = [*FUNCTIONS]
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"glubina.torch.nn.functional has no {name!r}")

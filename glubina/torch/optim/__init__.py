@@ -1,0 +1,15 @@
+"""`torch.optim`: the optimizers of `glubina.optim`, which have PyTorch's names and arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glubina import optim as plain
+from glubina.optim import *  # noqa: F403 - the same names, lr_scheduler among them
+
+__all__ = [*plain.__all__]
+
+
+def __getattr__(name: str) -> Any:
+    known = ", ".join(n for n in plain.__all__ if n[0].isupper())
+    raise AttributeError(f"glubina.torch.optim has no {name!r}; there are {known}")
