@@ -70,8 +70,8 @@ class Adam(Counted):
         They are outputs of the step, so that they are computed once and not for every element.
         """
         lr, beta1, beta2 = (settings.number(n, DOUBLE) for n in ("lr", "beta1", "beta2"))
-        size = _size(lr, beta1, t, settings=(dtype,))
-        scale = _scale(beta2, t, settings=(dtype,))
+        size = size_of(lr, beta1, t, settings=(dtype,))
+        scale = scale_of(beta2, t, settings=(dtype,))
         self._keep(step, dtype, (size, scale), updates)
         return size, scale
 
@@ -100,14 +100,14 @@ class Adam(Counted):
 
 
 @Formula
-def _size(dtype: DType, lr: Node, beta: Node, t: Node) -> Node:
+def size_of(dtype: DType, lr: Node, beta: Node, t: Node) -> Node:
     """lr / (1 − βᵗ)."""
     power = ops.power(beta, ops.cast(t, DOUBLE))
     return ops.cast(ops.divide(lr, ops.subtract(ops.full_like(power, 1), power)), dtype)
 
 
 @Formula
-def _scale(dtype: DType, beta: Node, t: Node) -> Node:
+def scale_of(dtype: DType, beta: Node, t: Node) -> Node:
     """1 / √(1 − βᵗ)."""
     power = ops.power(beta, ops.cast(t, DOUBLE))
     one = ops.full_like(power, 1)

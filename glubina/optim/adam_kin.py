@@ -10,7 +10,7 @@ import numpy as np
 from glubina.graph import Node, ops
 from glubina.graph.node import DType
 from glubina.graph.ops import Formula
-from glubina.optim.adam import mean_of, mean_square_of
+from glubina.optim.adam import mean_of, mean_square_of, scale_of, size_of
 from glubina.optim.counted import DOUBLE, Counted, check_betas, one, spread
 from glubina.optim.optimizer import Group, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
@@ -99,7 +99,7 @@ class Adamax(_Moments):
     def _sizes(
         self, settings: Settings, first: Tensor, t: Node, dtype: DType, updates: Updates
     ) -> tuple[Node, ...]:
-        return (_size(*settings.numbers(DOUBLE, "lr", "beta1"), t, settings=(dtype,)),)
+        return (size_of(*settings.numbers(DOUBLE, "lr", "beta1"), t, settings=(dtype,)),)
 
     def _one(
         self,
@@ -167,7 +167,7 @@ class NAdam(_Moments):
         updates.append((product, new))
         now = _share_now(lr, mu, new, settings=(dtype,))
         then = _share_then(lr, ahead, new, settings=(dtype,))
-        return now, then, _scale(beta2, t, settings=(dtype,))
+        return now, then, scale_of(beta2, t, settings=(dtype,))
 
     def _one(
         self,
@@ -217,7 +217,7 @@ class RAdam(_Moments):
         self, settings: Settings, first: Tensor, t: Node, dtype: DType, updates: Updates
     ) -> tuple[Node, ...]:
         lr, beta1, beta2 = settings.numbers(DOUBLE, "lr", "beta1", "beta2")
-        size = _size(lr, beta1, t, settings=(dtype,))
+        size = size_of(lr, beta1, t, settings=(dtype,))
         scaled = _rectified(beta2, t, settings=(dtype,))
         return size, scaled, _waiting(beta2, t, settings=(dtype,))
 
@@ -243,20 +243,6 @@ def _power(beta: Node, t: Node) -> Node:
 @Formula
 def _shrunk(w: Node, kept: Node) -> Node:
     return ops.multiply(w, spread(kept, w))
-
-
-@Formula
-def _size(dtype: DType, lr: Node, beta: Node, t: Node) -> Node:
-    """lr / (1 − βᵗ)."""
-    return ops.cast(ops.divide(lr, ops.subtract(one(lr), _power(beta, t))), dtype)
-
-
-@Formula
-def _scale(dtype: DType, beta: Node, t: Node) -> Node:
-    """1 / √(1 − βᵗ)."""
-    return ops.cast(
-        ops.divide(one(beta), ops.sqrt(ops.subtract(one(beta), _power(beta, t)))), dtype
-    )
 
 
 @Formula
