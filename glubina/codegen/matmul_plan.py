@@ -171,6 +171,8 @@ def _block(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
     if m <= 4:
         return m, max(1, min(across, 8 // m if registers == 32 else 6 // m))
     vectors = across if across <= (3 if registers == 32 else 2) else 2
+    if registers == 32 and across == 5 and m >= ITEMS * STRIP:
+        vectors = 5  # of 2 each, the last block would be half empty
     most = min(14, room // vectors)
     if m <= most:
         return m, vectors
