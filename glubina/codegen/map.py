@@ -7,6 +7,9 @@ across their order run in tiles (`tiles`).
 
 from __future__ import annotations
 
+import itertools
+from math import prod
+
 import numpy as np
 
 from glubina.codegen.canonical import Structure
@@ -30,6 +33,9 @@ FEW_CHANNELS = 3
 
 LIGHT = 12
 """The cost of the operations on an element up to which this holds."""
+
+MOST_PARTS = 8
+"""The rows of a concat that are worked out together, at most."""
 
 BLOCK = 4096
 """Elements of a long row that one thread works on at a time."""
@@ -90,6 +96,23 @@ def write(symbol: str, form: Structure, target: Target) -> Function:
     return _Map(symbol, form, target).function()
 
 
+def _parts(form: Structure, inner: int) -> int:
+    """How many rows of `inner` elements are worked out together: those that a concat joins.
+
+    In code for one row of any of its parts, each part's expression would be worked out and one of
+    them selected; rows that stand side by side know theirs, and share what they have in common.
+    """
+    rows = prod(form.kernel.space[1:]) // inner
+    for node in form.order:
+        if node.op.name != "concat" or node.size != form.kernel.outputs[0].size:
+            continue
+        axis, count = node.attributes.axis, len(node.sources)
+        whole = node.shape[axis] == count and prod(node.shape[axis + 1 :]) == inner
+        if axis and whole and count <= MOST_PARTS and rows % count == 0:
+            return count
+    return 1
+
+
 class _Map:
     """One element-wise kernel function being written."""
 
@@ -98,6 +121,7 @@ class _Map:
         self.kernel = kernel = form.kernel
         self.lanes = lanes_for(form, target)
         self.vectors = vectors_for(form, self.lanes)
+        self.parts, self.apart = 1, 0  # rows that are worked out together, and their distance
         self.frame = Frame(symbol, len(kernel.inputs) + len(kernel.outputs))
         self.f = self.frame.f
         self.space = Space()
@@ -157,16 +181,18 @@ class _Map:
         f = self.f
         rest = int(np.prod(self.kernel.space[1:], dtype=np.int64))
         blocks = -(-inner // BLOCK) if inner >= 2 * BLOCK else 1
-        total = f.mul(self.frame.number(0), f.i64(rest // inner * blocks))
+        if blocks == 1:
+            self.parts, self.apart = _parts(self.form, inner), inner
+        total = f.mul(self.frame.number(0), f.i64(rest // inner // self.parts * blocks))
         start, stop = self.frame.share(total, 1)
         with f.loop(start, stop, f.i64(1)) as loop, self.evaluator.index.scope():
             item = self.space.loop(None)
             self.evaluator.index.bind(item, loop.index)
-            row = self.space.scale(self.space.floordiv(item, blocks), inner)
+            row = self.space.scale(self.space.floordiv(item, blocks), inner * self.parts)
             self._row(row, inner, self.space.mod(item, blocks) if blocks > 1 else None)
 
     def _row(self, row: Affine, inner: int, block: Affine | None) -> None:
-        """The elements of one row, or those of one block of it."""
+        """The elements of one row (or of as many as there are parts), or of one block of it."""
         f, lanes = self.f, self.lanes
         vectors = self._fitting(inner)
         step = lanes * vectors
@@ -216,14 +242,17 @@ class _Map:
         real: int | None = None,
         variable: Affine | None = None,
     ) -> None:
-        """Evaluate and store `vectors` vectors from the row-major position `start` on."""
+        """Evaluate and store `vectors` vectors from the row-major position `start` on.
+
+        So it is in each of the rows that are worked out together.
+        """
         e, space = self.evaluator, self.space
         if value is not None:
             e.index.bind(variable or start, value)
         with e.masked(mask), e.index.lanes_in_use(real):
             results = []
-            for v in range(vectors):
-                at = space.add(start, v * self.lanes)
+            for part, v in itertools.product(range(self.parts), range(vectors)):
+                at = space.add(start, part * self.apart + v * self.lanes)
                 flat = space.add(at, e.index.lane)
                 for output, target in zip(self.kernel.outputs, self.targets, strict=True):
                     index = reshaped((flat,), (output.size,), output.shape, space)

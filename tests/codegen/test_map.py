@@ -52,6 +52,16 @@ def test_flat_loops_of_any_length(total: int) -> None:
     verify(ops.multiply(ops.exp(x), y), ops.less(x, y))
 
 
+@pytest.mark.parametrize("inner", [5, 16, 40, 64, 100, 9000])
+@pytest.mark.parametrize("outer", [(), (5,), (3, 2)], ids=str)
+def test_rows_that_a_concat_joins(outer: tuple[int, ...], inner: int) -> None:
+    x, y = leaf(*outer, 1, inner), leaf(*outer, 1, inner)
+    z = ops.multiply(x, ops.tanh(y))
+    joined = ops.concat((z, ops.add(x, y), ops.sigmoid(z)), len(outer))
+    verify(joined)
+    verify(ops.exp(ops.reshape(joined, (*outer, 3 * inner))), ops.reshape(joined, (joined.size,)))
+
+
 @pytest.mark.parametrize("inner", [1, 2, 3, 7, 8, 10, 16, 31, 64, 100, 9000])
 def test_rows_with_a_broadcast(inner: int) -> None:
     x, bias, scale = leaf(37, inner), leaf(inner), leaf(37, 1)
