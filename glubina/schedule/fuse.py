@@ -151,7 +151,7 @@ class Fusion:
         """Whether two nodes read something at full size that is the same."""
         for node in (a, b):
             if node not in self.data:
-                self.data[node] = frozenset(_big_sources(node))
+                self.data[node] = frozenset(_big_sources(node, self.required))
         return not self.data[a].isdisjoint(self.data[b])
 
     def _absorb(self, unit: int) -> None:
@@ -208,9 +208,11 @@ class Fusion:
         for node in candidates:
             sources = [s for s in node.sources if s in inside]
             small = all(node.dtype.itemsize <= s.dtype.itemsize for s in sources)
-            direct = node.op.family == "elementwise"
+            moved = node.op.name == "reshape"
+            direct = moved or node.op.family == "elementwise"
             if small and direct and all(s in free for s in sources):
-                wanted.add(node)
+                if not moved:
+                    wanted.add(node)
                 if len(self.users[node]) == 1 and node not in self.required:
                     free.add(node)
         return wanted
@@ -387,7 +389,7 @@ def _in_place(node: Node) -> bool:
     return node.op.family == "elementwise"
 
 
-def _big_sources(node: Node) -> Iterable[Node]:
+def _big_sources(node: Node, stored: set[Node]) -> Iterable[Node]:
     """The memory roots that a light expression reads at full size."""
     stack, seen = list(node.sources), set[Node]()
     while stack:
@@ -397,7 +399,7 @@ def _big_sources(node: Node) -> Iterable[Node]:
         seen.add(current)
         if current.size == 1:
             continue
-        if current.op.name == "input" or is_heavy(current):
+        if current.op.name == "input" or current in stored or is_heavy(current):
             yield current
         else:
             stack.extend(current.sources)
