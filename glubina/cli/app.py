@@ -112,6 +112,35 @@ def predict(
 
 @app.command()
 @reported
+def data(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="digits, mnist, fashion-mnist, cifar-10; a folder of images by class; "
+            "a .csv, .npz or .npy file.",
+        ),
+    ] = "digits",
+    target: Annotated[
+        str, typer.Option(help="A table's target column, by name or place; 'none' for none.")
+    ] = "-1",
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Resize the images of a folder to so many pixels.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write report.json and examples.png there."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Report on a data set before training: counts, classes, spreads, duplicates, gaps."""
+    from glubina.cli.data import run
+
+    run(source, target, size, output, as_json=as_json)
+
+
+@app.command()
+@reported
 def recipes() -> None:
     """List what can be trained."""
     from glubina.recipes import RECIPES

@@ -10,6 +10,7 @@ from glubina.data.folders import ImageFolder, image_folder
 from glubina.data.idx import read_idx
 from glubina.data.images import DIGIT_CLASSES, FASHION_MNIST_CLASSES, digits, fashion_mnist, mnist
 from glubina.data.loader import DataLoader
+from glubina.data.opening import Opened, open_data
 from glubina.data.order import (
     class_weights,
     epoch_order,
@@ -19,6 +20,7 @@ from glubina.data.order import (
     train_validation_test_split,
 )
 from glubina.data.preprocessing import OneHot, Preprocessing, Rescale, Reshape
+from glubina.data.report import report
 from glubina.data.scaling import MinMax, Standardize
 from glubina.data.tables import Table, load_csv, load_npy, load_npz
 
@@ -41,6 +43,9 @@ __all__ = [
     "read_cifar",
     "image_folder",
     "ImageFolder",
+    "open_data",
+    "Opened",
+    "report",
     "Table",
     "train_test_split",
     "train_validation_test_split",

@@ -50,9 +50,9 @@ def load_csv(
     Raises DataError for an empty file, rows of unequal length, a missing value or a text among
     the features, naming the row (counted from 1 in the file) and the column.
     """
-    rows = _read_rows(Path(path), delimiter)
+    rows = read_rows(Path(path), delimiter)
     if header is None:
-        header = not any(_is_number(cell) for cell in rows[0])
+        header = not any(is_number(cell) for cell in rows[0])
     width = len(rows[0])
     names = tuple(rows[0]) if header else tuple(str(column) for column in range(width))
     first = 1 if header else 0
@@ -61,7 +61,7 @@ def load_csv(
     for number, row in enumerate(rows[first:], first + 1):
         if len(row) != width:
             raise DataError(f"{path}: row {number} has {len(row)} columns and row 1 has {width}")
-    place = None if target is None else _column(target, names, path)
+    place = None if target is None else column_place(target, names, path)
     chosen = [column for column in range(width) if column != place]
     if not chosen:
         raise DataError(f"{path}: has no column besides the target")
@@ -73,7 +73,7 @@ def load_csv(
     return Table(x, y, features, classes)
 
 
-def _read_rows(path: Path, delimiter: str) -> list[list[str]]:
+def read_rows(path: Path, delimiter: str) -> list[list[str]]:
     """The cells of the file, blank lines left out."""
     try:
         content = path.read_bytes()
@@ -95,7 +95,8 @@ def _read_rows(path: Path, delimiter: str) -> list[list[str]]:
     return rows
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Whether the text of a cell is a number."""
     try:
         float(cell)
     except ValueError:
@@ -103,7 +104,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _column(target: str | int, names: tuple[str, ...], path: str | os.PathLike[str]) -> int:
+def column_place(target: str | int, names: tuple[str, ...], path: str | os.PathLike[str]) -> int:
     """The target's place, from 0."""
     if isinstance(target, str):
         if target not in names:
@@ -129,7 +130,7 @@ def _numbers(
     except ValueError:
         for number, row in enumerate(rows[first:], first + 1):
             for column in chosen:
-                if not _is_number(row[column]):
+                if not is_number(row[column]):
                     what = f"the text {row[column]!r}" if row[column] else "no value"
                     raise DataError(
                         f"{path}: row {number} has {what} in the column {names[column]!r}; "
@@ -145,7 +146,7 @@ def _target(
     for number, cell in enumerate(cells, first + 1):
         if not cell:
             raise DataError(f"{path}: row {number} has no value in the target column {name!r}")
-    if all(_is_number(cell) for cell in cells):
+    if all(is_number(cell) for cell in cells):
         values = np.array([float(cell) for cell in cells])
         if np.isfinite(values).all() and (values == np.round(values)).all():
             return values.astype(np.int64), ()

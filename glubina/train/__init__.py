@@ -13,7 +13,7 @@ from glubina.train.callbacks import (
     Session,
 )
 from glubina.train.history import History
-from glubina.train.plots import plot_confusion, plot_history
+from glubina.train.plots import plot_confusion, plot_examples, plot_history
 from glubina.train.progress import ProgressBar
 from glubina.train.run_folder import ModelFile, RunFolder
 from glubina.train.trainer import Trainer
@@ -31,6 +31,7 @@ __all__ = [
     "Session",
     "plot_history",
     "plot_confusion",
+    "plot_examples",
     "MissingExtraError",
     "RunFolder",
     "ModelFile",

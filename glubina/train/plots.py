@@ -83,6 +83,44 @@ def plot_confusion(
     _save(figure, path)
 
 
+def plot_examples(
+    x: NDArray[Any],
+    y: NDArray[Any] | None,
+    path: str | os.PathLike[str],
+    names: Sequence[str] | None = None,
+    columns: int = 8,
+) -> None:
+    """Draw images of a data set as a PNG: a row of the first ones of each class, without y in turn.
+
+    x: (n, H, W) or (n, H, W, C); all are drawn on one scale, from the least value to the largest.
+    At most 20 classes are drawn. Raises MissingExtraError without matplotlib.
+    """
+    if y is None:
+        rows = [
+            np.arange(start, min(start + columns, len(x))) for start in range(0, len(x), columns)
+        ]
+        titles = [""] * len(rows)
+    else:
+        values = np.unique(y).tolist()
+        rows = [np.flatnonzero(y == value)[:columns] for value in values]
+        titles = [names[v] if names and 0 <= v < len(names) else str(v) for v in values]
+    rows, titles = rows[:LARGEST_LABELLED], titles[:LARGEST_LABELLED]
+    figure = _figure(0.9 * columns + 1.2, 0.9 * len(rows) + 0.2)
+    low, high = float(x.min()), float(x.max())
+    shown = (x.astype(np.float32) - low) / max(high - low, 1e-30)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, chosen, title in zip(grid, rows, titles):
+        for axes in line:
+            axes.set_axis_off()
+        for axes, number in zip(line, chosen):
+            picture = shown[number]
+            if picture.ndim == 3 and picture.shape[2] not in (3, 4):
+                picture = picture[..., 0]
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        line[0].text(-0.15, 0.5, title, transform=line[0].transAxes, ha="right", va="center")
+    _save(figure, path)
+
+
 def _figure(width: float, height: float) -> Any:
     """An empty figure that belongs to no window and to no global state."""
     try:
