@@ -6,7 +6,9 @@ A unit is a set of nodes that run together. Sets are bits of an integer, one bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+import numpy as np
 
 from glubina.graph.node import Node
 
@@ -19,6 +21,7 @@ class Units:
         self.number = {node: i for i, node in enumerate(order)}
         self.unit = list(range(len(order)))
         self.members = [1 << i for i in range(len(order))]
+        self.heads = (1 << len(order)) - 1  # the nodes whose numbers are those of units
         self.before = [0] * len(order)
         for i, node in enumerate(order):
             for source in node.sources:
@@ -75,8 +78,10 @@ class Units:
         Only those change that stand before or after exactly one of the two: what follows both
         already comes after everything that precedes either.
         """
-        later = self._units_of(self.after[unit] ^ self.after[other])
-        earlier = self._units_of(self.before[unit] ^ self.before[other])
+        self.heads &= ~(1 << other)
+        # what stands before or after a unit are whole units, so that their heads are enough
+        later = (self.after[unit] ^ self.after[other]) & self.heads
+        earlier = (self.before[unit] ^ self.before[other]) & self.heads
         for i in _bits(self.members[other]):
             self.unit[i] = unit
         inside = self.members[unit] | self.members[other]
@@ -84,17 +89,26 @@ class Units:
         self.before[unit] = (self.before[unit] | self.before[other]) & ~inside
         self.after[unit] = (self.after[unit] | self.after[other]) & ~inside
         self.members[other] = self.before[other] = self.after[other] = 0
-        for i in later - {unit, other}:
-            self.before[i] |= self.before[unit] | inside
-        for i in earlier - {unit, other}:
-            self.after[i] |= self.after[unit] | inside
+        all_before = self.before[unit] | inside
+        for i in _bits(later & ~inside):
+            self.before[i] |= all_before
+        all_after = self.after[unit] | inside
+        for i in _bits(earlier & ~inside):
+            self.after[i] |= all_after
 
-    def _units_of(self, bits: int) -> set[int]:
-        return {self.unit[i] for i in _bits(bits)}
+
+_FEW = 8
 
 
-def _bits(bits: int) -> Iterable[int]:
+def _bits(bits: int) -> list[int]:
+    """The places of the bits that are set, in order."""
+    if bits.bit_count() > _FEW:
+        octets = np.frombuffer(bits.to_bytes(-(-bits.bit_length() // 8), "little"), np.uint8)
+        places: list[int] = np.flatnonzero(np.unpackbits(octets, bitorder="little")).tolist()
+        return places
+    places = []
     while bits:
         low = bits & -bits
-        yield low.bit_length() - 1
+        places.append(low.bit_length() - 1)
         bits ^= low
+    return places

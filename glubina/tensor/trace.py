@@ -119,6 +119,18 @@ def guard(check: Callable[[], Hashable], key: Hashable = None) -> None:
         mode.trace.guards.setdefault(check if key is None else key, (check, check()))
 
 
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """What happens inside adds no guards: for who sees to it that they are not needed."""
+    trace = mode.trace
+    before = dict(trace.guards) if trace is not None else {}
+    try:
+        yield
+    finally:
+        if trace is not None:
+            trace.guards = before
+
+
 def on_replay(callback: Callable[[], object], key: Hashable = None) -> None:
     """Call `callback` before each run of the function being recorded.
 

@@ -17,6 +17,7 @@ from glubina.data.checks import (
     require_labels,
     require_same_length,
 )
+from glubina.graph.node import Shape
 from glubina.tensor import Tensor
 
 Array = NDArray[Any]
@@ -126,14 +127,14 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
     return examples.rows(train), examples.rows(held)
 
 
-def fit_targets(y: Array, outputs: Tensor, labels: bool, dtype: np.dtype[Any], name: str) -> Array:
-    """The targets as the loss takes them: checked against the outputs' shape, converted.
+def fit_targets(y: Array, outputs: Shape, labels: bool, dtype: np.dtype[Any], name: str) -> Array:
+    """The targets as the loss takes them: checked against the shape of the outputs, converted.
 
     With `labels` (class numbers against logits) they must be integers of the outputs' shape
     without the last axis, in range; otherwise numbers of the outputs' shape, where a missing last
     axis of length 1 is put in.
     """
-    shape, example = tuple(outputs.shape[1:]), y.shape[1:]
+    shape, example = outputs[1:], y.shape[1:]
     if labels and not (y.dtype.kind == "f" and example == shape):
         if example == (1,) and shape != (1,):
             y, example = y[:, 0], ()

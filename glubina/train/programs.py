@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.metrics import Metric
-from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, where, zeros
+from glubina.runtime.buffer import Buffer
+from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, where
 from glubina.tensor.compile import Compiled
-from glubina.tensor.trace import outside
+from glubina.tensor.realise import settle
+from glubina.tensor.trace import outside, unguarded
 from glubina.train.augmented import Augment, class_numbers
 from glubina.train.inputs import Examples
-from glubina.train.protocol import Loss, Model, Optimizer
+from glubina.train.protocol import Loss, Model, Optimizer, in_use
+
+_MOST_SHAPES = 8
 
 # What a step does with its mini-batch: (inputs, targets, whether an epoch begins) -> counts.
 Work = Callable[[Tensor, Tensor, Tensor | None], NDArray[np.int64]]
@@ -62,7 +66,7 @@ class Sums:
         total = self._totals[number]
         if total is None:
             with outside():
-                total = self._totals[number] = zeros(shape, dtype=np.float64)
+                total = self._totals[number] = tensor(np.zeros(shape))
         return total
 
     def count(self, counts: NDArray[np.int64], steps: int) -> None:
@@ -116,19 +120,30 @@ class Steps:
         self._sums = sums
         self._dtype = dtype
         self._x, self._y = tensor(examples.x), tensor(examples.y)
-        self._order = arange(len(examples), dtype=np.int64)
-        self._position = zeros((), dtype=np.int64)
+        self._order = tensor(np.arange(len(examples)))
+        self._position = tensor(np.int64(0))
         self._count = count
         self._done = 0
         self._programs: dict[int, Compiled[[], None]] = {}
         self._counts: dict[int, NDArray[np.int64]] = {}
 
+    def bring(self, examples: Examples) -> None:
+        """Take other examples of the same shapes and dtypes, in the order in which they are."""
+        _set(self._x, examples.x)
+        _set(self._y, examples.y)
+        _set(self._order, np.arange(len(examples)))
+
+    def release(self) -> None:
+        """Let the examples go; before the next step others must be brought."""
+        for held in (self._x, self._y):
+            settle(held._cell, Buffer(0), held.shape, held.dtype)
+
     def begin(self, order: NDArray[np.int64] | None = None) -> None:
         """Begin an epoch in this order (in the last one if none is given)."""
         if order is not None:
-            self._order.copy_(tensor(order))
+            _set(self._order, order)
         if self._done % self._count:  # an epoch was left early; else the program is back at 0
-            self._position.zero_()
+            _set(self._position, np.array(0))
         self._done = 0
         self._sums.begin()
 
@@ -149,6 +164,39 @@ class Steps:
         self._counts[size] = self._work(x, y, start == 0)
         end = start + size
         self._position.copy_(where(end >= self._count, 0, end))
+
+
+def _set(held: Tensor, array: NDArray[Any]) -> None:
+    """Give a tensor other elements at once, without a program."""
+    settle(held._cell, Buffer.from_array(array), array.shape, array.dtype)
+
+
+class Passes:
+    """Forward passes of a model in use: a program for each shape of mini-batch.
+
+    The programs are recorded with the model's behaviour in use and keep to it, whatever its
+    `training` says later; who keeps them sees to it that the rest of the model is the same.
+    """
+
+    def __init__(self, model: Model, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self._model = model
+        self._programs: dict[Any, Compiled[[Tensor], Tensor]] = {}
+
+    def __call__(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """The outputs for a mini-batch."""
+        kind = inputs.shape, inputs.dtype
+        program = self._programs.get(kind)
+        if program is None:
+            if len(self._programs) >= _MOST_SHAPES:
+                self._programs.clear()
+            program = self._programs[kind] = compile(self._forward)
+        return program(tensor(inputs)).numpy()
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        with in_use(self._model), unguarded():
+            outputs: Tensor = self._model(as_input(batch, self.dtype))
+            return outputs
 
 
 class Stream:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from glubina.tensor import Tensor
+from glubina.tensor import Tensor, no_grad
 
 
 class Model(Protocol):
@@ -72,3 +72,10 @@ def behaving(model: Model, training: bool) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, before):
             module.training = mode
+
+
+@contextmanager
+def in_use(model: Model) -> Iterator[None]:
+    """The model behaves as in use (dropout off), without derivatives, and then as before."""
+    with behaving(model, training=False), no_grad():
+        yield

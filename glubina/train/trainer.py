@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 
 from glubina.data import DataError, DataLoader
 from glubina.data.order import fresh_seed
+from glubina.graph.node import Shape
 from glubina.metrics import Metric, MetricFunction, resolve
-from glubina.tensor import Tensor, compile, no_grad, tensor
+from glubina.tensor import Tensor, tensor
 from glubina.train.augmented import augmentation, augmented_shape
 from glubina.train.callbacks import Callback, Session, as_callbacks
 from glubina.train.fit import Run, run_epochs
@@ -29,9 +29,19 @@ from glubina.train.inputs import (
     pair,
     split,
 )
-from glubina.train.programs import Steps, Stream, Sums, Work, as_input, evaluation, training
+from glubina.train.programs import (
+    Passes,
+    Steps,
+    Stream,
+    Sums,
+    Work,
+    as_input,
+    evaluation,
+    training,
+)
 from glubina.train.progress import ProgressBar
-from glubina.train.protocol import Loss, Model, Optimizer, behaving, takes_labels
+from glubina.train.protocol import Loss, Model, Optimizer, in_use, takes_labels
+from glubina.train.structure import Kept, Structure
 
 PREDICT_BATCH = 256
 
@@ -58,6 +68,7 @@ class Trainer:
         self.loss = loss
         self.metrics = tuple(resolve(metric) for metric in metrics)
         self._optimizer = optimizer
+        self._kept = Kept()
 
     @property
     def optimizer(self) -> Optimizer:
@@ -107,38 +118,41 @@ class Trainer:
         source, held = _sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
         if shuffle and source.loader is not None and not isinstance(x, DataLoader):
             source.loader.shuffle, source.loader.seed = True, seed
-        outputs = self._outputs(source, dtype, augment)
-        source = self._with_targets(source, outputs, dtype, "y")
-        if held is not None:
-            held = self._with_targets(held, self._outputs(held, dtype), dtype, "validation y")
+        job = self._job("fit", source, dtype, "y", augment)
+        validation = None if held is None else self._job("validate", held, dtype, "validation y")
         optimizer = self.optimizer
-        sums = Sums(loss, self.metrics)
-        changed = augmentation(augment, outputs.shape[-1] if takes_labels(loss) else None)
-        work = training(self.model, optimizer, loss, sums, changed)
-        run = self._run(source, sums, work, dtype, outputs, seed if shuffle else None)
-        validate = None if held is None else self._validation(held, dtype)
+        changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
+        work = training(self.model, optimizer, loss, job.sums, changed)
+        run = self._run(job, work, seed, shuffle)
+        validate = None if validation is None else self._validation(validation)
+        names = job.sums.names
         session = Session(
             self.model,
             optimizer,
             History(),
             epochs=epochs,
-            steps=source.steps,
-            examples=source.count,
+            steps=job.source.steps,
+            examples=job.source.count,
             batch_size=source.batch_size,
-            figures=(*sums.names, *(f"val_{name}" for name in sums.names if held is not None)),
+            figures=(*names, *(f"val_{name}" for name in names if held is not None)),
             unit=source.unit,
         )
         if verbose:
             called.append(ProgressBar(bar=verbose == 1))
         run_epochs(session, run, validate, called)
+        self._keep(job)
+        if validation is not None:
+            self._keep(validation)
         return session.history
 
     def evaluate(self, x: Data, y: Any = None, batch_size: int = PREDICT_BATCH) -> dict[str, float]:
         """The loss and the metrics over data, given as to `fit`."""
         dtype = model_dtype(self.model.parameters())
-        source = batches(x, y, batch_size, dtype)
-        source = self._with_targets(source, self._outputs(source, dtype), dtype, "y")
-        return self._validation(source, dtype, "")()
+        self._loss()
+        job = self._job("evaluate", batches(x, y, batch_size, dtype), dtype, "y")
+        figures = self._validation(job, "")()
+        self._keep(job)
+        return figures
 
     def predict(self, x: Any, batch_size: int = PREDICT_BATCH) -> NDArray[Any]:
         """The model's outputs for inputs (examples along the first axis), as a NumPy array.
@@ -153,14 +167,17 @@ class Trainer:
         """The model's raw outputs (logits) for inputs, as a NumPy array."""
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1, got {batch_size}")
-        dtype = model_dtype(self.model.parameters())
-        inputs = inputs_of(x, dtype)
-        with in_use(self.model):
-            program = compile(lambda batch: self.model(as_input(batch, dtype)))
-            parts = [
-                program(tensor(inputs[start : start + batch_size])).numpy()
-                for start in range(0, len(inputs), batch_size)
-            ]
+        passes = self._kept.get("passes", (self.model,))
+        made = passes is None
+        if made:
+            passes = Passes(self.model, model_dtype(self.model.parameters()))
+        inputs = inputs_of(x, passes.dtype)
+        parts = [
+            passes(inputs[start : start + batch_size])
+            for start in range(0, len(inputs), batch_size)
+        ]
+        if made:
+            self._kept.put("passes", (self.model,), Structure(self.model), passes)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     # -- parts ----------------------------------------------------------------------------------
@@ -170,8 +187,8 @@ class Trainer:
             raise ValueError("no loss was given: training and evaluation need one")
         return self.loss
 
-    def _outputs(self, source: Batches, dtype: np.dtype[Any], augment: Any = None) -> Tensor:
-        """The model's outputs for a mini-batch, not computed: their shape is what is asked.
+    def _output_shape(self, source: Batches, dtype: np.dtype[Any], augment: Any) -> Shape:
+        """The shape of the model's outputs for a mini-batch; they are not computed.
 
         Layers that take their sizes from the data take them here, and a shape that does not fit
         is refused here, by the layer.
@@ -182,63 +199,90 @@ class Trainer:
             assert source.loader is not None
             first = inputs_of(pair(source.loader.dataset[0])[0], dtype, "an example's x")[None]
         with in_use(self.model):
-            inputs = augmented_shape(augment, as_input(tensor(first), dtype))
-            outputs: Tensor = self.model(inputs)
-        return outputs
+            # the outputs are let go at once: what is pending when a step is recorded is computed
+            return tuple(self.model(augmented_shape(augment, as_input(tensor(first), dtype))).shape)
 
-    def _with_targets(
-        self, source: Batches, outputs: Tensor, dtype: np.dtype[Any], name: str
-    ) -> Batches:
-        if source.examples is None:
-            return source
-        y = fit_targets(source.examples.y, outputs, takes_labels(self.loss), dtype, name)
-        return replace(source, examples=Examples(source.examples.x, y))
+    def _job(
+        self, name: str, source: Batches, dtype: np.dtype[Any], y: str, augment: Any = None
+    ) -> Job:
+        """What is known of a run over a source: the program of the last one where it fits."""
+        examples = source.examples
+        kinds: list[Any] | None = None
+        if examples is not None:
+            kinds = [(array.shape, array.dtype) for array in (examples.x, examples.y)]
+        found: Job | None = self._kept.take(name, self._key(kinds, source.count, augment))
+        if found is None:
+            shape = self._output_shape(source, dtype, augment)
+            sums = Sums(self._loss(), self.metrics)
+            found = Job(name, kinds, source, dtype, shape, sums, augment)
+        if examples is not None:
+            targets = fit_targets(examples.y, found.shape, takes_labels(self.loss), dtype, y)
+            source = replace(source, examples=Examples(examples.x, targets))
+        return replace(found, source=source)
 
-    def _run(
-        self,
-        source: Batches,
-        sums: Sums,
-        work: Work,
-        dtype: np.dtype[Any],
-        outputs: Tensor,
-        seed: int | None = None,
-    ) -> Run:
+    def _key(self, kinds: list[Any] | None, count: int, augment: Any) -> tuple[Any, ...]:
+        """What a kept program was made for, beside the structure."""
+        parts = (self._optimizer, self.loss, self.metrics, augment)
+        return (kinds, count, *map(id, parts))
+
+    def _keep(self, job: Job) -> None:
+        """Keep a job's program for the next time, without the examples."""
+        if job.steps is None:
+            return
+        job.steps.release()
+        # what the key has as numbers of objects is kept alive by the structure
+        roots = (self.model, self._optimizer, self.loss, self.metrics, job.augment)
+        key = self._key(job.kinds, job.source.count, job.augment)
+        self._kept.put(job.name, key, Structure(*roots), replace(job, source=Batches(1)))
+
+    def _run(self, job: Job, work: Work, seed: int, shuffle: bool) -> Run:
+        source, dtype = job.source, job.dtype
         if source.examples is not None:
-            steps = Steps(work, sums, source.examples, dtype, source.count)
-            return Run(source, sums, steps=steps, seed=seed)
+            if job.steps is None:
+                job.steps = Steps(work, job.sums, source.examples, dtype, source.count)
+            else:
+                job.steps.bring(source.examples)
+            return Run(source, job.sums, steps=job.steps, seed=seed if shuffle else None)
 
         def prepare(batch: Any) -> Examples:
             made = examples_of(*pair(batch), dtype)
             labels = takes_labels(self.loss)
-            return Examples(made.x, fit_targets(made.y, outputs, labels, dtype, "y"))
+            return Examples(made.x, fit_targets(made.y, job.shape, labels, dtype, "y"))
 
-        return Run(source, sums, stream=Stream(work, sums, dtype, prepare))
+        return Run(source, job.sums, stream=Stream(work, job.sums, dtype, prepare))
 
-    def _validation(
-        self, source: Batches, dtype: np.dtype[Any], prefix: str = "val_"
-    ) -> Callable[[], dict[str, float]]:
-        """A function that evaluates over the source; its program is made once."""
-        loss = self._loss()
-        sums = Sums(loss, self.metrics)
-        outputs = self._outputs(source, dtype)
+    def _validation(self, job: Job, prefix: str = "val_") -> Callable[[], dict[str, float]]:
+        """A function that evaluates over the job's source; its program is made once."""
         # The order of the examples does not matter here, so a loader's own is not asked for.
-        if source.examples is not None:
-            source = replace(source, loader=None, drop_last=False)
-        run = self._run(source, sums, evaluation(self.model, loss, sums), dtype, outputs)
+        if job.source.examples is not None:
+            job.source = replace(job.source, loader=None, drop_last=False)
+        work = evaluation(self.model, self._loss(), job.sums)
+        run = self._run(job, work, 0, False)
 
         def validate() -> dict[str, float]:
             with in_use(self.model):
                 run.epoch(0, lambda step: False, False)
-            return {f"{prefix}{name}": value for name, value in sums.read().items()}
+            return {f"{prefix}{name}": value for name, value in job.sums.read().items()}
 
         return validate
 
 
-@contextmanager
-def in_use(model: Model) -> Iterator[None]:
-    """The model behaves as in use (dropout off), without derivatives, and then as before."""
-    with behaving(model, training=False), no_grad():
-        yield
+@dataclass
+class Job:
+    """A run over a source, and what of it may be kept for the next over the same kind of data.
+
+    kinds: shapes and dtypes of the data as it was given, None for a stream, of which nothing is
+    kept. shape: of a mini-batch's outputs.
+    """
+
+    name: str
+    kinds: list[Any] | None
+    source: Batches
+    dtype: np.dtype[Any]
+    shape: Shape
+    sums: Sums
+    augment: Any = None
+    steps: Steps | None = None
 
 
 def _sources(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,7 @@ X, Y = np.ones((6, 2)), np.array([0, 1, 2, 0, 1, 2])
 
 
 def fitted(y: Any, outputs: tuple[int, ...], labels: bool) -> np.ndarray:
-    shape = SimpleNamespace(shape=outputs)
-    return fit_targets(np.asarray(y), shape, labels, FLOAT, "y")  # type: ignore[arg-type]
+    return fit_targets(np.asarray(y), outputs, labels, FLOAT, "y")
 
 
 def test_forms_of_data() -> None:
