@@ -19,6 +19,7 @@ from glubina.schedule.fuse import root
 from glubina.schedule.kernel import Kernel
 from glubina.schedule.loop import Body, body
 from glubina.schedule.memory import Arena, Span, lay_out
+from glubina.schedule.order import heirs
 from glubina.schedule.plan import Schedule, labels
 
 Lower = Callable[[Kernel, Target], Lowering]
@@ -122,27 +123,45 @@ class _Memory:
         for number, kernel in enumerate(kernels):
             for node in kernel.inputs:
                 last[node] = number
-        self.names: list[object] = [name for name, _ in lasting]
-        spans = [Span(size, 0, end) for _, size in lasting]
+        self._number: dict[object, int] = {}  # of the span of each name
+        self._spans: list[Span] = []
+        for name, size in lasting:
+            self._add(name, Span(size, 0, end))
         for number, (kernel, lowered) in enumerate(zip(kernels, block.kernels, strict=True)):
-            for node in kernel.outputs:
-                if node not in outside:
-                    self.names.append(node)
-                    spans.append(Span(nbytes(node), number, last.get(node, number)))
+            dying = [n for n in kernel.inputs if n in self._number and last[n] == number]
+            made = [node for node in kernel.outputs if node not in outside]
+            taken = heirs(kernel, made, dying)
+            for node in made:
+                if node in taken:
+                    self._inherit(node, taken[node], last.get(node, number))
+                else:
+                    self._add(node, Span(nbytes(node), number, last.get(node, number)))
             if isinstance(lowered, LoweredLoop):
                 loop = self.loops[number] = _LoopMemory(lowered)
-                self.names.append((number, 0))
-                spans.append(Span(loop.memory.arena.size, number, number))
+                self._add((number, 0), Span(loop.memory.arena.size, number, number))
                 continue
             kept = bool(early) and bool(early[number])
             for i, size in enumerate(lowered.workspaces):
-                self.names.append((number, i))
-                spans.append(Span(size, 0, end) if kept else Span(size, number, number))
-        self.arena: Arena = lay_out(spans)
+                span = Span(size, 0, end) if kept else Span(size, number, number)
+                self._add((number, i), span)
+        self.arena: Arena = lay_out(self._spans)
+
+    def _add(self, name: object, span: Span) -> None:
+        self._number[name] = len(self._spans)
+        self._spans.append(span)
+
+    def _inherit(self, node: Node, taken: Node, last: int) -> None:
+        """A value lies where another one lay that dies as it is made."""
+        number = self._number[node] = self._number[taken]
+        self._spans[number] = replace(self._spans[number], last=last)
+
+    def places(self) -> Iterable[tuple[object, int]]:
+        """Names, and where each lies in the arena."""
+        return ((name, self.arena.offsets[number]) for name, number in self._number.items())
 
     def offset(self, name: object) -> int:
         """Where something lies in the arena."""
-        return self.arena.offsets[self.names.index(name)]
+        return self.arena.offsets[self._number[name]]
 
 
 class _LoopMemory:
@@ -231,7 +250,7 @@ class _Layout:
 
     def place(self, memory: _Memory, base: int, slots: dict[object, int]) -> None:
         """Table entries for what lies in a block's arena."""
-        for name, offset in zip(memory.names, memory.arena.offsets, strict=True):
+        for name, offset in memory.places():
             slots[name] = self.entry(Entry("arena", base + offset))
 
     def _info(self, label: str, kernel: Kernel, lowering: Lowering, times: int) -> int:

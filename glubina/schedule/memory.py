@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,10 @@ class Arena:
     size: int
 
 
+def _low(item: tuple[int, int, Span]) -> tuple[int, int]:
+    return item[0], item[1]
+
+
 def lay_out(spans: Sequence[Span]) -> Arena:
     """Place the spans, the largest first, each at the lowest offset free during its life."""
     offsets = [0] * len(spans)
@@ -39,6 +44,5 @@ def lay_out(spans: Sequence[Span]) -> Arena:
                     break
                 start = max(start, high)
         offsets[i] = start
-        placed.append((start, start + size, span))
-        placed.sort(key=lambda item: (item[0], item[1]))
+        insort(placed, (start, start + size, span), key=_low)
     return Arena(tuple(offsets), max((high for _, high, _ in placed), default=0))

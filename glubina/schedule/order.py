@@ -185,6 +185,32 @@ def in_order(after: Sequence[Iterable[int]]) -> list[int]:
     return list(done)
 
 
+IN_PLACE = ("map", "matmul", "conv", "conv_filter", "window", "scatter")
+"""The kinds of kernel whose results may lie where one of their inputs lay inside a program.
+
+They write each element once, after all that it depends on was read.
+"""
+
+
+def heirs(kernel: Kernel, outputs: Iterable[Node], dying: Iterable[Node]) -> dict[Node, Node]:
+    """For some outputs of a kernel the input whose memory each may take.
+
+    dying: the inputs that nothing needs after the kernel. Each is taken once, by an output of its
+    size and dtype.
+    """
+    found: dict[Node, Node] = {}
+    if kernel.kind not in IN_PLACE:
+        return found
+    free = [node for node in dying if _may_overwrite(kernel, node)]
+    for output in outputs:
+        for node in free:
+            if node.size == output.size and node.dtype == output.dtype:
+                found[output] = node
+                free.remove(node)
+                break
+    return found
+
+
 def _may_overwrite(kernel: Kernel, taken: Node) -> bool:
     """Whether the kernel reads the input only at the element that it is about to write, safely.
 
