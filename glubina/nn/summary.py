@@ -12,6 +12,7 @@ from glubina.graph import Node, ShapeError, ops
 from glubina.graph.node import Shape, topological
 from glubina.graph.ops import opened
 from glubina.graph.ops.scan import body_of
+from glubina.nn.embedding import Embedding
 from glubina.nn.module import Module
 from glubina.tensor import Tensor, no_grad
 
@@ -74,7 +75,8 @@ def summary(model: Module, input_shape: Shape | None = None, dtype: Any = None) 
     """What a network consists of; nothing is computed.
 
     input_shape: one example's, without the batch axis. Layers that take their sizes from the data
-    take them from it. dtype: of the input; the parameters' unless given.
+    take them from it. dtype: of the input; the parameters' unless given, or int64 for a network
+    that begins with an embedding.
     """
     outputs: dict[Module, tuple[Shape, int, int]] = {}
     if input_shape is not None:
@@ -117,8 +119,7 @@ def _row(name: str, module: Module, outputs: dict[Module, tuple[Shape, int, int]
 
 def _outputs(model: Module, input_shape: Shape, dtype: Any) -> dict[Module, tuple[Shape, int, int]]:
     """Of each layer the output's shape, FLOPs and bytes, from a forward that stays pending."""
-    first = next((p.dtype for p in model.parameters() if p.dtype.kind == "f"), np.float32)
-    x = Tensor(np.zeros((1, *input_shape), first if dtype is None else dtype))
+    x = Tensor(np.zeros((1, *input_shape), _input_dtype(model) if dtype is None else dtype))
     found: dict[Module, tuple[Shape, int, int]] = {}
     counted: set[object] = set()
 
@@ -146,6 +147,17 @@ def _outputs(model: Module, input_shape: Shape, dtype: Any) -> dict[Module, tupl
         for remove in removers:
             remove()
     return found
+
+
+def _input_dtype(model: Module) -> Any:
+    """What the first layer with parameters takes."""
+    for module in model.modules():
+        if isinstance(module, Embedding):
+            return np.int64
+        for parameter in module.parameters(recurse=False):
+            if _is_leaf(module) and parameter.dtype.kind == "f":
+                return parameter.dtype
+    return next((p.dtype for p in model.parameters() if p.dtype.kind == "f"), np.float32)
 
 
 def _flops(node: Node, counted: set[object]) -> int:

@@ -91,15 +91,15 @@ class Trainable:
         trainer = self._trainer or Trainer(self._as_model())
         return trainer.predict(x, batch_size)
 
-    def summary(self, input_shape: Shape | None = None) -> None:
+    def summary(self, input_shape: Shape | None = None, dtype: Any = None) -> None:
         """Print the layers: outputs, parameters, arithmetic, memory.
 
         `input_shape` is one example's, without the batch axis; with it output shapes and
-        arithmetic are known. `nn.summary` gives the same as an object.
+        arithmetic are known. dtype: of the input. `nn.summary` gives the same as an object.
         """
         from glubina.nn.summary import summary
 
-        print(summary(self._as_model(), input_shape))
+        print(summary(self._as_model(), input_shape, dtype))
 
     def _compiled(self, verb: str) -> Trainer:
         if self._trainer is None:

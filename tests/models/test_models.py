@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 import glubina as gl
 from glubina import models, nn, optim
+from glubina.runtime import observers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -46,12 +48,14 @@ SMALL = {
     "resnet18": Small({"blocks": (1, 1), "num_classes": 3, "width": 4}, (16, 16, 3)),
     "resnet50-v2": Small({"blocks": (1, 1), "num_classes": 3, "width": 4}, (16, 16, 3)),
     "resnet-in-resnet": Small({"blocks": (1, 2), "num_classes": 3, "width": 4}, (8, 8, 3)),
-    "fractalnet20": Small({"num_classes": 3, "channels": (4, 6), "dropout": 0.0}, (8, 8, 3)),
+    "fractalnet20": Small(
+        {"num_classes": 3, "columns": 2, "channels": (4, 6), "dropout": 0.0}, (8, 8, 3)
+    ),
     "multilevel-resnet56": Small({"depth": 8, "num_classes": 3, "width": 4}, (8, 8, 3)),
     "densenet100-12": Small({"blocks": (2, 2), "growth": 4, "num_classes": 3}, (8, 8, 3)),
     "densenet121": Small({"blocks": (2, 2), "growth": 4, "num_classes": 3}, (16, 16, 3)),
     "polynet-small": Small({"num_classes": 3, "width": 4, "blocks": 1}, (8, 8, 3)),
-    "mobilenet": Small({"num_classes": 3, "width": 0.125, "stride": 1}, (32, 32, 3)),
+    "mobilenet": Small({"num_classes": 3, "width": 0.06, "stride": 1}, (32, 32, 3)),
     "encoder-decoder": Small({"num_classes": 3, "width": 4, "depth": 2}, (8, 12, 3), (8, 12)),
     "unet": Small({"num_classes": 3, "width": 4, "depth": 2}, (8, 12, 1), (8, 12)),
     "wavenet": Small(
@@ -97,6 +101,7 @@ def test_every_family_has_a_small_network() -> None:
     assert {models.find(name).kind for name in SMALL} == kinds
 
 
+@pytest.mark.filterwarnings("ignore:.*different programs")  # each network has its own
 @pytest.mark.parametrize("name", SMALL)
 def test_it_learns(name: str) -> None:
     gl.manual_seed(0)
@@ -121,7 +126,7 @@ def test_it_goes_through_files_and_is_summarised(name: str, tmp_path: Path) -> N
     values = again.state_dict()
     for key, value in net.state_dict().items():
         np.testing.assert_array_equal(values[key].numpy(), value.numpy(), err_msg=key)
-    found = nn.summary(net, small.input_shape, dtype=models.find(name).input_dtype)
+    found = nn.summary(net, small.input_shape)
     assert found.parameters == models.count(net)
     assert found.flops is not None
     assert again(gl.tensor(x[:2])).shape[0] == 2
@@ -204,6 +209,38 @@ def test_the_page_shows_the_table(parameters: dict[str, int]) -> None:
         'docs/models.md is old: put in what python -c "import glubina as gl; '
         'print(gl.models.table())" prints'
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("towers", [1, 2])
+def test_a_step_of_alexnet_runs_in_the_memory_that_its_plan_says(towers: int) -> None:
+    def resident() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("how much memory a process has is read from /proc")
+    gl.manual_seed(0)
+    net = models.AlexNet(towers=towers)
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    x = gl.tensor(np.random.default_rng(0).standard_normal((16, 224, 224, 3), np.float32))
+    y = gl.tensor(np.arange(16))
+    losses: list[float] = []
+    events: list[observers.RunEvent] = []
+    for _ in range(3):
+        events.clear()
+        before = resident()
+        with observers.runs.watching(events.append):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(net.eval()(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        (plan,) = [event.plan for event in events]
+        fresh = sum(s.nbytes for s, d in zip(plan.outputs, plan.donated, strict=True) if d < 0)
+        assert resident() - before <= plan.arena_bytes + fresh + 50e6
+        assert plan.arena_bytes < 200e6
+    assert losses[-1] < losses[0]
 
 
 def test_a_file_is_enough_in_a_new_process(tmp_path: Path) -> None:
