@@ -17,3 +17,7 @@ class DTypeError(GraphError, TypeError):
 
 class IndexRangeError(GraphError, IndexError):
     """An index that lies outside the axis it points into."""
+
+
+class NoValueError(GraphError):
+    """The value of a placeholder was asked for."""

@@ -32,6 +32,7 @@ from glubina.nn.loss import (
     PoissonNLLLoss,
     SmoothL1Loss,
 )
+from glubina.nn.manual import Manual
 from glubina.nn.margin import (
     CosineEmbeddingLoss,
     HingeEmbeddingLoss,
@@ -208,6 +209,7 @@ __all__ = [
     "MaxPool3d",
     "Maximum",
     "Mish",
+    "Manual",
     "Module",
     "ModuleDict",
     "ModuleList",

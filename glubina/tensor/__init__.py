@@ -94,6 +94,8 @@ from glubina.tensor.elementwise import (
 )
 from glubina.tensor.function import Function
 from glubina.tensor.functional import grad, value_and_grad
+from glubina.tensor.gradient_check import check_gradients
+from glubina.tensor.gradient_report import GradientReport
 from glubina.tensor.handle import Tensor
 from glubina.tensor.indexing import (
     argsort,
@@ -187,6 +189,7 @@ unsqueeze = expand_dims
 # `tensor` is left out: in `glubina` that name is this room, which can be called (see below)
 __all__ = [
     "Function",
+    "GradientReport",
     "abs",
     "absolute",
     "add",
@@ -210,6 +213,7 @@ __all__ = [
     "broadcast_to",
     "cat",
     "ceil",
+    "check_gradients",
     "clip",
     "compile",
     "concat",

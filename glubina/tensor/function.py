@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _apart() -> Iterator[None]:
+def apart() -> Iterator[None]:
     """What is made inside from placeholders is not worked out with what is pending elsewhere.
 
     A traceback may hold it long after an error.
@@ -149,7 +149,7 @@ class Function:
         again = [ops.stand_in(r.shape, r.dtype) for r in open_]
         values = [consume_value(r) for r in open_]
         tensors: list[Any] = [a for a in args if isinstance(a, TensorBase)]
-        with enable_grad(), _apart():
+        with enable_grad(), apart():
             inputs = [consume(t) for t in tensors]
             own = {id(r): wrap(node, True) for r, node in zip(open_, again, strict=True)}
             ctx._saved = tuple([own.get(id(s), s) for s in ctx._saved])

@@ -20,6 +20,7 @@ from glubina.graph.simplify import simplify
 from glubina.runtime.buffer import Buffer
 from glubina.tensor.cell import Leaf, buffer_of_number
 from glubina.tensor.errors import IndexRangeError, TraceError
+from glubina.tensor.segments import Segments, has_calls
 from glubina.tensor.structure import Key, with_fresh_leaves, without_variables
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Compiled:
     replaces: for each output the number of the input whose value it replaces, or -1.
     takes: as `replaces`, where the program can overwrite that input's buffer, else -1.
     sizes: the bytes of each output. graph: outputs, inputs and `replaces`, for those who look.
-    plan: of the compiled program, or None for the interpreter.
+    plan: of the compiled program; None for the interpreter, and with calls of Python functions.
     """
 
     def __init__(
@@ -64,9 +65,12 @@ class Compiled:
         self.interpreted = backend() == "interpreter" or (merge and is_tiny(plain))
         self.graph = graph, inputs, self.replaces
         self.plan: Plan | None = None
+        self._steps: _Steps | Segments | None = None
+        self.takes = [-1] * len(outputs)
         if self.interpreted:
             self._steps = _Steps(simplify(expand(graph)), inputs)
-            self.takes = [-1] * len(outputs)
+        elif has_calls(graph):
+            self._steps = Segments(simplify(expand(graph)), inputs)
         else:
             from glubina.runtime.build import build
 
@@ -79,12 +83,12 @@ class Compiled:
         for watcher in watchers:
             watcher(self)
         if self.interpreted:
-            self._steps.run(inputs, outputs)
+            self._steps.run(inputs, outputs)  # type: ignore[union-attr]
         else:
             from glubina.runtime.program import ProgramError
 
             try:
-                self._program.run(inputs, outputs)
+                (self._steps or self._program).run(inputs, outputs)
             except ProgramError as error:
                 raise _translated(error) from error
 
@@ -96,9 +100,9 @@ class Compiled:
         seconds: float | None = None,
     ) -> int:
         """Run again and again on the same buffers; returns the number of steps done."""
-        if self.interpreted:
+        if self._steps is not None:
             for _ in range(steps):
-                self._steps.run(inputs, outputs)
+                self.run(inputs, outputs)
             return steps
         from glubina.runtime.program import ProgramError
 

@@ -68,6 +68,7 @@ from glubina.graph.ops.elementwise import (
     where,
 )
 from glubina.graph.ops.hook import hook, stand_in
+from glubina.graph.ops.host import host
 from glubina.graph.ops.indexing import scatter_add, take
 from glubina.graph.ops.marker import detach, gradient
 from glubina.graph.ops.movement import (
@@ -135,6 +136,7 @@ __all__ = [
     "full_like",
     "gradient",
     "hook",
+    "host",
     "input",
     "iota",
     "isnan",

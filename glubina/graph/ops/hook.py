@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glubina.graph.errors import GraphError
+from glubina.graph.errors import NoValueError
 from glubina.graph.node import (
     Array,
     DType,
@@ -39,7 +39,7 @@ class StandInAttributes(NamedTuple):
 
 
 def _stand_in_value(a: StandInAttributes) -> Array:
-    raise GraphError(
+    raise NoValueError(
         "the gradients that a backward() of gl.Function is given have no values: it is written "
         "once, in tensor operations, and worked out with the rest of the program (nn.Manual takes "
         "a backward in NumPy)"
@@ -139,7 +139,7 @@ def hook(
 def without_hooks(outputs: Sequence[Node]) -> list[Node]:
     """The outputs with only the value left of each hook, once derivatives are worked out.
 
-    GraphError if a placeholder is left: a value was asked for that is none yet.
+    NoValueError if a placeholder is left: a value was asked for that is none yet.
     """
     found = list(outputs)
     if any(node.op is HOOK for node in topological(found)):
