@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from numpy.typing import NDArray
 
+from glubina.graph.errors import GraphError
 from glubina.graph.node import DType, Node, Shape
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import programs
@@ -55,8 +57,17 @@ def realise(cells: Iterable[Cell]) -> None:
 
 
 def realise_pending() -> None:
-    """Work out everything that is still pending and that someone holds."""
-    realise(made.alive())
+    """Work out everything that is still pending and that someone holds.
+
+    What cannot be worked out says so to who asks for it: a traceback may hold it, and nobody else.
+    """
+    cells = made.alive()
+    try:
+        realise(cells)
+    except GraphError:
+        for cell in cells:
+            with suppress(GraphError):
+                realise([cell])
 
 
 def _realise_constants(targets: list[_Target]) -> None:
