@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from glubina.graph.errors import GraphError
 from glubina.graph.node import DType, Node, Shape
+from glubina.graph.ops.host import calls_exist
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import programs
 from glubina.tensor.base import made
 from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
 from glubina.tensor.mode import mode
+from glubina.tensor.segments import has_calls
 from glubina.tensor.structure import Key, structure
 
 # What takes a value: a leaf whose origin is pending, or a cell with a pending node.
@@ -62,12 +64,15 @@ def realise_pending() -> None:
     What cannot be worked out says so to who asks for it: a traceback may hold it, and nobody else.
     """
     cells = made.alive()
-    try:
-        realise(cells)
-    except GraphError:
-        for cell in cells:
-            with suppress(GraphError):
-                realise([cell])
+    calling = [c for c in cells if has_calls([c.node])] if calls_exist() else []
+    apart = set(map(id, calling))  # what a Python function raises harms nothing else
+    for group in ([c for c in cells if id(c) not in apart], calling):
+        try:
+            realise(group)
+        except GraphError:
+            for cell in group:
+                with suppress(GraphError):
+                    realise([cell])
 
 
 def _realise_constants(targets: list[_Target]) -> None:

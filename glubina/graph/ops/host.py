@@ -48,7 +48,16 @@ def host(call: Call, sources: Sequence[Node], size: int, dtype: DType) -> Node:
     The arrays are the program's own memory: the function must not change or keep them. Equal
     functions (hashable, compared with ==) make equal nodes.
     """
+    _any[0] = True
     return make(HOST, tuple(sources), HostAttributes(call, size, dtype.name))
+
+
+_any = [False]
+
+
+def calls_exist() -> bool:
+    """Whether this process has ever made such a node."""
+    return _any[0]
 
 
 def is_host(node: Node) -> bool:
