@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from glubina.data import DataError, Rescale, Reshape, load_csv, load_npy, load_npz
+from glubina.data import DataError, MinMax, Rescale, Reshape, load_csv, load_npy, load_npz
 from glubina.data.checks import as_array, require_examples, require_finite
 from glubina.files import DamagedFileError, FileError
 from glubina.nn import CrossEntropyLoss
@@ -102,9 +102,17 @@ def read_image(
         raise DamagedFileError(file, f"is a damaged image ({error})") from error
     if invert:
         pixels = 1 - pixels
-    # The model's data have pixels from 0 to some largest value, which Rescale brings to 1.
-    largest = next((1 / s.scale for s in saved.preprocessing.steps if isinstance(s, Rescale)), 1.0)
-    return (pixels * np.float32(largest)).reshape(1, *shape)
+    return (pixels * np.float32(_largest_pixel(saved))).reshape(1, *shape)
+
+
+def _largest_pixel(saved: SavedModel) -> float:
+    """The largest pixel of the model's data: what Rescale brings to 1, or what MinMax has seen."""
+    for step in saved.preprocessing.steps:
+        if isinstance(step, Rescale):
+            return 1 / step.scale
+        if isinstance(step, MinMax) and step.largest is not None:
+            return float(step.largest.max())
+    return 1.0
 
 
 def _only(file: Path, archive: dict[str, NDArray[Any]]) -> NDArray[Any]:

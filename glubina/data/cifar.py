@@ -7,7 +7,6 @@ blue (https://www.cs.toronto.edu/~kriz/cifar.html).
 from __future__ import annotations
 
 import os
-import tarfile
 import zlib
 from pathlib import Path
 
@@ -106,6 +105,8 @@ def _read_all(paths: list[Path]) -> list[tuple[Path, bytes]]:
 
 def _from_archive(archive: Path, files: list[str]) -> list[tuple[Path, bytes]]:
     """The files' contents by their order; nothing is unpacked to the disk."""
+    import tarfile  # here: it takes a noticeable part of a start
+
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(archive, "r:*") as tar:

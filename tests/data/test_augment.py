@@ -321,6 +321,28 @@ def test_a_crop_changes_what_the_model_is_given() -> None:
     assert net.predict(X[:, :6, :6]).shape == (40, 3)
 
 
+class Own:
+    """A data set whose examples come one by one."""
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, index: int) -> Any:
+        return X[index], Y[index]
+
+
+def test_examples_that_come_one_by_one_are_augmented_alike() -> None:
+    changes = [augment.RandomShift(1), augment.MixUp()]
+    made = []
+    for source in ((X, Y), (Own(), None)):
+        net = network()
+        gl.manual_seed(3)
+        net.fit(*source, batch_size=16, epochs=2, shuffle=False, seed=0, verbose=0, augment=changes)
+        made.append(weights(net))
+    np.testing.assert_allclose(made[0], made[1], atol=1e-6)
+    assert not np.array_equal(made[0], weights(network()))
+
+
 def test_a_function_augments_too() -> None:
     net = network()
     net.fit(X, Y, 10, 1, verbose=0, augment=lambda x: x * 0)
