@@ -25,13 +25,17 @@ LINE = 64
 
 
 class _Place(NamedTuple):
-    """Where a block stands: panels of rows and of columns, a piece of k, and its sums' number."""
+    """Where a block stands: its rows' and columns' number, a piece of k, its sums' number.
+
+    below: the first of its rows in the panel of A.
+    """
 
     i: Value
     j: Value
     first: Value
     depth: Value
     spot: Value
+    below: Value
 
 
 def pieces(p: Product, finish: Epilogue) -> Function:
@@ -39,6 +43,7 @@ def pieces(p: Product, finish: Epilogue) -> Function:
     f, frame = p.f, p.frame
     finish.prepare(f)
     frame.threads = f.minimum(frame.threads, p.slots)
+    each = p.plan.a_panels.rows // p.plan.rows
     mine = p.at(p.a_panels, f.mul(frame.thread, p.slot))
     start, stop = frame.share(p.down, 1)
     with (
@@ -50,14 +55,21 @@ def pieces(p: Product, finish: Epilogue) -> Function:
         width = f.minimum(p.together, f.sub(p.across, left))
         bottom = f.minimum(f.add(top, p.lines), stop)
         depth = f.minimum(p.deep, f.sub(p.k, first))
-        with f.loop(top, bottom, f.i64(1)) as i:
-            _pack_lines(p, i.index, first, depth, mine)
-            ahead = _following(p, i.index, top, bottom, first)
-            with f.loop(f.i64(0), width, f.i64(1)) as j:
+        with f.loop(top, bottom, f.i64(each)) as pair:
+            _pack_lines(p, pair.index, first, depth, mine)
+            ahead = _following(p, pair.index, top, bottom, first)
+            end = f.minimum(bottom, f.add(pair.index, f.i64(each)))
+            with (
+                f.loop(pair.index, end, f.i64(1)) as i,
+                f.loop(f.i64(0), width, f.i64(1)) as j,
+            ):
                 spot = f.add(f.mul(f.sub(i.index, top), p.together), j.index)
-                place = _Place(i.index, f.add(left, j.index), first, depth, spot)
+                below = f.mul(f.sub(i.index, pair.index), f.i64(p.plan.rows))
+                place = _Place(i.index, f.add(left, j.index), first, depth, spot, below)
                 begins = f.compare("eq", j.index, f.i64(0))
-                asked = f.select(begins, ahead, mine)
+                offset = f.mul(below, p.a_steps[1])
+                line = f.emit("ptr", f"getelementptr {p.kind}, {ahead}, {offset}")
+                asked = f.select(begins, line, mine)
                 _block(p, finish, mine, place, asked, begins)
     return frame.finish()
 
@@ -74,7 +86,7 @@ def _pack_lines(p: Product, i: Value, first: Value, depth: Value, mine: Value) -
 def _following(p: Product, i: Value, top: Value, bottom: Value, first: Value) -> Value:
     """Where the piece lies that is packed next: of the next panel, or the next of the first."""
     f, plan, (_, step_row, step_k) = p.f, p.plan, p.a_steps
-    after = f.add(i, f.i64(1))
+    after = f.add(i, f.i64(plan.a_panels.rows // plan.rows))
     ends = f.compare("sge", after, bottom)
     row = f.mul(f.select(ends, top, after), f.i64(plan.rows))
     if not plan.a_panels.along_k:
@@ -91,7 +103,7 @@ def _block(
     f, plan, (_, step_row, step_k) = p.f, p.plan, p.a_steps
     size, nothing = plan.rows * plan.vectors, f.i64(0)
     row, column = f.mul(place.i, f.i64(plan.rows)), f.mul(place.j, f.i64(plan.columns))
-    lefts = [p.at(mine, f.i64(r)) for r in range(plan.rows)]
+    lefts = [p.at(mine, place.below, f.i64(r)) for r in range(plan.rows)]
     rights, right_step, _ = rights_of(p, nothing, place.j, column, place.first)
     whole = f.compare("sle", p.k, p.deep)  # a single piece: one place is enough for all blocks
     offset = f.select(whole, nothing, f.mul(place.spot, f.i64(size * plan.lanes)))

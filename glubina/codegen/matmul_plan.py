@@ -19,7 +19,7 @@ power of two apart would not fit into the first-level cache together."""
 CACHE = 1 << 19
 """What of the factors is to stay in the second-level cache, in bytes."""
 
-PIECE = 1 << 14
+PIECE = 3 << 13
 """What of A stays in the first-level cache, where it is packed piece by piece, in bytes."""
 
 NEAR = 1 << 18
@@ -130,15 +130,16 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
             b = "panels"
     columns = vectors * lanes
     blocks = shape.batch * -(-m // rows) * -(-n // columns)
-    whole_vectors = -(-rows // lanes) * lanes
     split = way == "blocks" and blocks <= 8 and k >= DEEP
     if a == b == "panels" and shape.batch == 1 and not split and not target.repeats:
         way = "pieces"
     elif b == "panels" and not split and not _by_rows(shape) and not target.repeats:
         way = "strips"
+    along_k = shape.a.strides[2] == 1 and k > 1
+    held = 2 * rows if way == "pieces" and not along_k else rows
     return MatmulPlan(
         dtype.name, lanes, way, rows, vectors, a, b,
-        Panels(rows, whole_vectors, shape.a.strides[2] == 1 and k > 1),
+        Panels(held, -(-held // lanes) * lanes, along_k),
         Panels(columns, columns, deep_b and not dense_b),
         split,
         n % (lanes if way == "dots" else columns) == 0,
@@ -240,7 +241,8 @@ def strips(plan: MatmulPlan, shape: MatmulShape) -> Strips:
 def pieces(plan: MatmulPlan, shape: MatmulShape) -> Strips:
     """Pieces of k of which a panel of A stays in the first-level cache, all of a strip of B near.
 
-    A slot holds a piece of a panel of A, and the sums of a stretch.
+    A slot holds a piece of a panel of A (which serves two rows of blocks where rows lie side by
+    side, so that fewer lines and pages of memory are touched), and the sums of a stretch.
     """
     size = np.dtype(plan.dtype).itemsize
     across, down = -(-shape.n // plan.columns), -(-shape.m // plan.rows)
