@@ -15,6 +15,7 @@ from glubina.graph import ops
 from glubina.graph.errors import GraphError
 from glubina.graph.node import Node, make, rebuild, remake
 from glubina.graph.products import conv_as_product, filter_as_product
+from glubina.graph.transposes import behind
 
 Rule = Callable[[Node], Node]
 
@@ -37,6 +38,8 @@ def _apply(node: Node) -> Node:
         changed = rule(node)
         if changed is not node:
             return changed
+    if any(s.op.name == "transpose" for s in node.sources):
+        return behind(node)
     return _fold(node)
 
 

@@ -6,9 +6,25 @@ from typing import Any
 
 import glubina.tensor as gl
 from glubina.tensor.convert import as_tensor
+from glubina.tensor.mode import mode
 from glubina.tensor.promotion import bool_
 from glubina.torch.adapters import adapted
 from glubina.torch.tensor import faced
+
+
+def _stepwise(name: str) -> Any:
+    """A function of steps: its derivative is 0, not missing, as in PyTorch."""
+    function = getattr(gl, name)
+
+    def call(input: Any) -> Any:
+        x = as_tensor(input)
+        found = function(x)
+        if mode.grad and x.requires_grad and found is not x:
+            found = gl.where(gl.zeros(x.shape, dtype=bool_), x, found)
+        return faced(found)
+
+    call.__name__, call.__doc__ = name, f"{function.__doc__} The derivative is 0."
+    return call
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
@@ -144,7 +160,7 @@ ONE = {
         for name in (
             *("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "reciprocal"),
             *("square", "sin", "cos", "tan", "tanh", "sinh", "cosh", "erf", "sigmoid", "relu"),
-            *("sign", "floor", "ceil", "round", "trunc", "logical_not", "isnan", "isinf"),
+            *("logical_not", "isnan", "isinf"),
             *("isfinite", "abs", "absolute", "negative", "positive"),
         )
     },
@@ -173,6 +189,7 @@ TWO = {
 }
 
 FUNCTIONS: dict[str, Any] = {
+    **{name: _stepwise(name) for name in ("sign", "floor", "ceil", "round", "trunc")},
     **{name: adapted(getattr(gl, of), "input", name=name) for name, of in ONE.items()},
     **{name: adapted(getattr(gl, of), "input", "other", name=name) for name, of in TWO.items()},
     "add": add,

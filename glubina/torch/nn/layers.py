@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import glubina.tensor as gl
 from glubina import nn
 from glubina.torch.nn.layout import on_images, rank_of
 from glubina.torch.nn.module import FACES, Module, adopt
@@ -112,6 +113,8 @@ def face_of(name: str, text: str, forward: Any = None, *bases: type[Any], **fiel
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         dtype = take_options(kwargs)
         base.__init__(self, **takes.bind(args, kwargs))
+        if name.startswith("InstanceNorm") and self.track_running_stats:
+            self.register_buffer("num_batches_tracked", gl.zeros((), dtype="int64"))
         adopt(self)
         if dtype is not None:
             self.to(dtype)

@@ -12,16 +12,21 @@ from glubina.torch.nn.module import FACES, Module
 _OLD = "size_average~ ignore_index=-100 reduce~ reduction='mean'"
 
 
+def _ignored(index: int | None) -> int:
+    """PyTorch's default where none was given."""
+    return -100 if index is None else index
+
+
 class _CrossEntropy:
     weight: Any
     reduction: str
-    ignore_index: int
+    ignore_index: int | None
     label_smoothing: float
 
     def forward(self, input: Any, target: Any) -> Any:
         """The loss of logits (N, C, ...) and class numbers (N, ...) or probabilities."""
         return F.cross_entropy(
-            input, target, self.weight, None, self.ignore_index, None, self.reduction,
+            input, target, self.weight, None, _ignored(self.ignore_index), None, self.reduction,
             self.label_smoothing,
         )  # fmt: skip
 
@@ -29,11 +34,13 @@ class _CrossEntropy:
 class _NLL:
     weight: Any
     reduction: str
-    ignore_index: int
+    ignore_index: int | None
 
     def forward(self, input: Any, target: Any) -> Any:
         """The loss of log-probabilities (N, C, ...) and class numbers (N, ...)."""
-        return F.nll_loss(input, target, self.weight, None, self.ignore_index, None, self.reduction)
+        return F.nll_loss(
+            input, target, self.weight, None, _ignored(self.ignore_index), None, self.reduction
+        )
 
 
 CrossEntropyLoss = face_of(
