@@ -21,6 +21,7 @@ from glubina.models.regression import LinearRegression, LogisticRegression, Soft
 from glubina.models.resnet import CifarResNet, ResNet
 from glubina.models.rir import ResNetInResNet
 from glubina.models.ror import MultilevelResNet
+from glubina.models.sampling import sample
 from glubina.models.switch import SwitchTransformer
 from glubina.models.wavenet import WaveNet
 
@@ -56,5 +57,6 @@ __all__ = [
     "find",
     "make",
     "names",
+    "sample",
     "table",
 ]

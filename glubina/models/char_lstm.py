@@ -5,7 +5,7 @@ from __future__ import annotations
 from glubina.models.registry import add
 from glubina.nn import LSTM, Embedding, Linear, Module
 from glubina.nn.architecture import register
-from glubina.tensor import Tensor
+from glubina.tensor import Tensor, zeros
 
 
 @register
@@ -38,6 +38,12 @@ class CharLSTM(Module):
         """The logits, and the states to go on with; `states` are those of the text before."""
         y, after = self.lstm(self.embedding(x), states)
         return self.head(y), after
+
+    def begin(self, batch: int) -> tuple[Tensor, Tensor]:
+        """The states before any text: zeros."""
+        shape = (self.lstm.num_layers, batch, self.lstm.hidden_size)
+        dtype = self.head.weight.dtype
+        return zeros(shape, dtype=dtype), zeros(shape, dtype=dtype)
 
 
 add("char-lstm", CharLSTM, "Graves, 2013, arXiv:1308.0850", (128,), "int64")
