@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from glubina.metrics import Metric
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, where
+from glubina.tensor.cell import leaf_of_array
 from glubina.tensor.compile import Compiled
+from glubina.tensor.convert import settled
 from glubina.tensor.realise import settle
 from glubina.tensor.trace import outside, unguarded
 from glubina.train.augmented import Augment, class_numbers
@@ -191,7 +193,8 @@ class Passes:
             if len(self._programs) >= _MOST_SHAPES:
                 self._programs.clear()
             program = self._programs[kind] = compile(self._forward)
-        return program(tensor(inputs)).numpy()
+        # the inputs are an array that needs no further look
+        return program(settled(leaf_of_array(inputs))).numpy()
 
     def _forward(self, batch: Tensor) -> Tensor:
         with in_use(self._model), unguarded():

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from operator import is_
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from operator import attrgetter, is_
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from glubina.graph.node import DType, Shape
 from glubina.tensor import Generator, Tensor
-from glubina.tensor.cell import Cell
 
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes, range, type, np.dtype, np.generic)
 _SIMPLE_FUNCTIONS = (BuiltinFunctionType, np.ufunc, ModuleType, Generator)
 
 
-_TRAINER = sys.intern("_trainer")
+_OTHER = ("_trainer", "_arguments")
+_values = dict.values
+_cell = attrgetter("_cell")
+_kind = attrgetter("_cell.node.shape", "_cell.node.dtype", "_requires_grad")
+_content = attrgetter("cell_contents")
 
 
 class _UnknownError(Exception):
@@ -35,10 +36,10 @@ class Structure:
     """
 
     def __init__(self, *roots: Any) -> None:
-        self._dicts: list[tuple[dict[Any, Any], tuple[Any, ...]]] = []
-        self._lists: list[tuple[list[Any], tuple[Any, ...]]] = []
-        self._closures: list[tuple[Any, Any]] = []
-        self._tensors: list[tuple[Tensor, Cell, Shape, DType, bool]] = []
+        self._dicts: list[dict[Any, Any]] = []
+        self._lists: list[list[Any]] = []
+        self._closures: list[CellType] = []
+        self._tensors: list[Tensor] = []
         self._seen: set[int] = set()
         self._roots = roots  # so that what is compared by identity stays alive
         self.known = True
@@ -47,26 +48,30 @@ class Structure:
         except _UnknownError:
             self.known = False
         self._seen.clear()
+        self._lengths = self._count()
+        self._held = tuple(self._parts())
+        self._kinds = [*map(_kind, self._tensors)]
 
     def holds(self) -> bool:
         """Whether nothing has changed."""
-        for owned, values in self._dicts:
-            # the keys keep their order, and a key that is replaced by another has another value
-            if len(owned) != len(values) or not all(map(is_, owned.values(), values)):
-                return False
-        for listed, values in self._lists:
-            if len(listed) != len(values) or not all(map(is_, listed, values)):
-                return False
-        for tensor, cell, shape, dtype, trained in self._tensors:
-            node = cell.node
-            if (
-                tensor._cell is not cell
-                or node.shape != shape
-                or node.dtype != dtype
-                or tensor._requires_grad is not trained
-            ):
-                return False
-        return all(closed.cell_contents is value for closed, value in self._closures)
+        # without a loop in Python: a whole prediction takes some ten microseconds
+        return (
+            self._count() == self._lengths
+            and all(map(is_, self._parts(), self._held))
+            and [*map(_kind, self._tensors)] == self._kinds
+        )
+
+    def _count(self) -> list[int]:
+        return [*map(len, self._dicts), *map(len, self._lists)]
+
+    def _parts(self) -> Iterator[Any]:
+        """All that is compared by identity; a key that is replaced has another value."""
+        return chain(
+            chain.from_iterable(map(_values, self._dicts)),
+            chain.from_iterable(self._lists),
+            map(_cell, self._tensors),
+            map(_content, self._closures),
+        )
 
     def _all(self, values: Iterable[Any]) -> None:
         for value in values:
@@ -76,13 +81,11 @@ class Structure:
 
     def _look(self, value: Any) -> None:
         if isinstance(value, Tensor):
-            cell = value._cell
-            kind = cell.node.shape, cell.node.dtype
-            self._tensors.append((value, cell, *kind, value._requires_grad))
+            self._tensors.append(value)
         elif isinstance(value, (tuple, frozenset)):
             self._all(value)
         elif isinstance(value, list):
-            self._lists.append((value, tuple(value)))
+            self._lists.append(value)
             self._all(value)
         elif isinstance(value, dict):
             self._attributes(value)
@@ -100,9 +103,13 @@ class Structure:
     def _attributes(self, values: dict[Any, Any]) -> None:
         if values.get("_hooks"):  # what they do besides may be wanted each time
             raise _UnknownError
-        self._dicts.append((values, tuple(values.values())))
-        # a trainer is no part of what its model computes
-        self._all(value for name, value in values.items() if name is not _TRAINER)
+        self._dicts.append(values)
+        # neither a module's trainer nor the arguments it was made with are what it computes
+        self._all(
+            value
+            for name, value in values.items()
+            if not (isinstance(name, str) and name in _OTHER)
+        )
 
     def _function(self, function: FunctionType) -> None:
         for closed in function.__closure__ or ():
@@ -110,7 +117,7 @@ class Structure:
                 value = closed.cell_contents
             except ValueError:
                 raise _UnknownError from None
-            self._closures.append((closed, value))
+            self._closures.append(closed)
             self._all((value,))
         self._all(chain(function.__defaults__ or (), (function.__kwdefaults__ or {}).values()))
 
