@@ -19,6 +19,7 @@ from glubina.nn.architecture import build, describe
 from glubina.nn.containers import ModuleDict, ModuleList, Sequential
 from glubina.nn.convolution import Conv1d, Conv2d, Conv3d, LazyConv1d, LazyConv2d, LazyConv3d
 from glubina.nn.cross_entropy import CrossEntropyLoss, NLLLoss
+from glubina.nn.ctc import CTCLoss
 from glubina.nn.dropout import Dropout
 from glubina.nn.embedding import Embedding
 from glubina.nn.errors import ArchitectureError, StateError
@@ -149,6 +150,7 @@ __all__ = [
     "CircularPad2d",
     "CircularPad3d",
     "Concatenate",
+    "CTCLoss",
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",

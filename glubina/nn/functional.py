@@ -14,6 +14,7 @@ from glubina.nn.adaptive import (
 from glubina.nn.attention import scaled_dot_product_attention
 from glubina.nn.convolution import conv1d, conv2d, conv3d
 from glubina.nn.cross_entropy import cross_entropy, nll_loss
+from glubina.nn.ctc import ctc_loss
 from glubina.nn.dropout import dropout
 from glubina.nn.group_norm import group_norm, instance_norm, rms_norm
 from glubina.nn.linear import linear
@@ -114,6 +115,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "drop_path",
     "dropout",
     "dropout1d",
