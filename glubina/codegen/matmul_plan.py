@@ -16,6 +16,9 @@ MANY_ROWS = 1000
 """The m from which A is packed, which permits more rows in a block: unpacked, many rows that lie a
 power of two apart would not fit into the first-level cache together."""
 
+LARGE = 1 << 23
+"""The size of A in bytes from which A is packed also of fewer rows, where it lies transposed."""
+
 CACHE = 1 << 19
 """What of the factors is to stay in the second-level cache, in bytes."""
 
@@ -116,7 +119,8 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
     dense_b = shape.b.strides[2] == 1 or n == 1
     deep_b = shape.b.strides[1] == 1 or k == 1
     small = m * k * n <= SMALL
-    rows, vectors = _block(m, n, lanes, target.registers)
+    many = m >= MANY_ROWS or (_by_rows(shape) and m * k * dtype.itemsize >= LARGE)
+    rows, vectors = _block(m, n, lanes, target.registers, many)
     if not dense_b and (small or m <= 4) and dense_a and deep_b and k >= 4 * lanes:
         way, a, b = "dots", "dense", "dense"
     else:
@@ -124,7 +128,7 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
         a = "dense" if dense_a else "strided"
         b = "dense" if dense_b else "strided"
         apart = not dense_a and shape.a.strides[1] != 1
-        if not small and n > 2 * vectors * lanes and (m >= MANY_ROWS or apart):
+        if not small and n > 2 * vectors * lanes and (many or apart):
             a = "panels"
         if not small and (m > 2 * rows or not dense_b):
             b = "panels"
@@ -161,7 +165,7 @@ def _result_bytes(shape: MatmulShape, dtype: np.dtype) -> int:
     return shape.batch * shape.m * shape.n * dtype.itemsize
 
 
-def _block(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
+def _block(m: int, n: int, lanes: int, registers: int, many: bool) -> tuple[int, int]:
     """The rows and vectors of a register block.
 
     They hardly depend on m, so that a smaller batch finds its code; few rows are taken as they
@@ -177,7 +181,7 @@ def _block(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
     most = min(14, room // vectors)
     if m <= most:
         return m, vectors
-    if registers == 32 and m < MANY_ROWS:
+    if registers == 32 and not many:
         most = min(most, 8)
     return most, vectors
 

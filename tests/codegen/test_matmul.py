@@ -147,6 +147,7 @@ def test_rows_packed_piece_by_piece(left, dtype):
     """Several pieces of k, the last one short, several strips of columns, rows at the edge."""
     verify((1003, 530, 71), dtype=dtype, layouts=(left, "plain"), fused=True)
     verify((1001, 600, 1100), dtype=dtype, layouts=(left, "turned"))
+    verify((130, 16500, 70), dtype=dtype, layouts=(left, "plain"), fused=True)
 
 
 @pytest.mark.parametrize("bits", NARROW)
