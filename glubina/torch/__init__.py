@@ -31,7 +31,7 @@ from glubina.tensor.promotion import (
 )
 from glubina.tensor.random import Generator as Generator
 from glubina.torch import autograd as autograd
-from glubina.torch import creation, elementwise, methods, moving, products, reductions
+from glubina.torch import creation, elementwise, methods, more, moving, products, reductions
 from glubina.torch import cuda as cuda
 from glubina.torch import linalg as linalg
 from glubina.torch.autograd import set_grad_enabled as set_grad_enabled
@@ -80,6 +80,7 @@ _FUNCTIONS: dict[str, Any] = {
     **reductions.FUNCTIONS,
     **moving.FUNCTIONS,
     **products.FUNCTIONS,
+    **more.FUNCTIONS,
     **creation.FUNCTIONS,
 }
 _ROOMS = ("nn", "optim", "utils")
@@ -111,6 +112,16 @@ def numel(input: Tensor) -> int:
 def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a floating one."""
     return input.dtype.kind == "f"
+
+
+def det(input: Tensor) -> Any:
+    """The determinant of a matrix (without a derivative)."""
+    return linalg.det(input)
+
+
+def inverse(input: Tensor) -> Any:
+    """The inverse of a matrix (without a derivative)."""
+    return linalg.inv(input)
 
 
 def get_default_dtype() -> Any:

@@ -41,10 +41,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     """`input` / other; rounding_mode is None, 'floor' or 'trunc'."""
     if rounding_mode is None:
         return faced(gl.divide(input, other))
-    if rounding_mode == "floor":
-        return faced(gl.floor_divide(input, other))
-    if rounding_mode == "trunc":
-        whole = gl.trunc(gl.divide(input, other))
+    if rounding_mode in ("floor", "trunc"):
+        whole = FUNCTIONS[rounding_mode](gl.divide(input, other))
         return faced(whole.astype(gl.result_type(*_dtypes(input, other)), copy=False))
     raise ValueError(f"div: rounding_mode is None, 'floor' or 'trunc', got {rounding_mode!r}")
 

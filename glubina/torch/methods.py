@@ -10,19 +10,31 @@ import numpy as np
 import glubina.tensor as gl
 from glubina.tensor import inplace, methods
 from glubina.tensor.convert import as_tensor
-from glubina.torch import creation, elementwise, moving, products, reductions
+from glubina.torch import creation, elementwise, more, moving, products, reductions
 from glubina.torch.autograd import backward, register_hook, retain_grad
 from glubina.torch.device import on_cpu
 from glubina.torch.tensor import Tensor, faced, returning_face
 
-_TABLES = (elementwise.FUNCTIONS, reductions.FUNCTIONS, moving.FUNCTIONS, products.FUNCTIONS)
+_TABLES = (
+    *(elementwise.FUNCTIONS, reductions.FUNCTIONS, moving.FUNCTIONS, products.FUNCTIONS),
+    more.METHODS,
+)
 _NOT_METHODS = ("stack", "cat", "concat", "einsum")
 _IN_PLACE = (
     *("add", "sub", "subtract", "mul", "multiply", "div", "divide", "pow", "clamp", "clip"),
     *("exp", "log", "sqrt", "rsqrt", "neg", "abs", "square", "reciprocal", "sigmoid", "tanh"),
     *("relu", "round", "floor", "ceil", "trunc", "sign", "sin", "cos", "addcmul", "addcdiv"),
     *("lerp", "masked_fill", "scatter", "scatter_add", "index_add", "index_fill", "addmm"),
-    *("remainder", "floor_divide", "cumsum", "tril", "triu", "nan_to_num"),
+    *(
+        "remainder",
+        "floor_divide",
+        "cumsum",
+        "clamp_min",
+        "clamp_max",
+        "tril",
+        "triu",
+        "nan_to_num",
+    ),
 )
 
 

@@ -159,11 +159,6 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     return faced(gl.cumulative_sum(x if dtype is None else x.astype(dtype), dim))
 
 
-def unique(input: Any, sorted: bool = True) -> Any:
-    """The different elements in ascending order."""
-    return faced(gl.unique_values(input))
-
-
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """How often each whole number from 0 on occurs (worked out now)."""
     import numpy as np
@@ -223,6 +218,5 @@ FUNCTIONS: dict[str, Any] = {
     "kthvalue": kthvalue,
     "median": median,
     "cumsum": cumsum,
-    "unique": unique,
     "bincount": bincount,
 }

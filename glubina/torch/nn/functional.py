@@ -349,6 +349,11 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     return faced(gl.flatten(input, start_dim, end_dim))
 
 
+def relu_(input: Any) -> Any:
+    """The rectifier in place."""
+    return input.relu_()
+
+
 globals().update(FUNCTIONS)
 
 __all__ = [*FUNCTIONS]

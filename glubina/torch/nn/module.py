@@ -119,6 +119,13 @@ class Module(nn.Module):
         """Every parameter once: what an optimizer is given."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
+    def loaded(self) -> None:
+        """Called after values were loaded; a lazy layer becomes the layer of this face."""
+        super().loaded()
+        face = FACES.get(type(self))
+        if face is not None:
+            self.__class__ = face
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         other = super().__deepcopy__(memo)
         adopt(other)
