@@ -293,6 +293,16 @@ def test_a_single_column_is_that_path_alone() -> None:
     np.testing.assert_allclose(found[1], long[1], rtol=1e-6)
 
 
+def test_compiled_drop_path_draws_anew() -> None:
+    block = blocks.FractalBlock(2, 4, 3, drop_path=0.5)
+    step, x = gl.compile(lambda x: block(x)), gl.tensor(image(2, count=6).astype(np.float32))
+    gl.manual_seed(5)
+    first, second = step(x).numpy(), step(x).numpy()
+    assert (np.abs(first - second).max(axis=(1, 2, 3)) > 1e-3).any()
+    gl.manual_seed(5)
+    np.testing.assert_allclose(block(x).numpy(), first, rtol=1e-4, atol=1e-5)
+
+
 # --- experts ---
 
 
