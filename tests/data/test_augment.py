@@ -111,7 +111,7 @@ def test_boxes() -> None:
     top, left, height, width = (
         np.array(v, np.int32) for v in ([-1, 3, 6], [2, -2, 8], [3, 2, 5], [0, 4, 1])
     )
-    wanted = np.zeros((3, 7, 9, 1), bool)
+    wanted = np.zeros((3, 7, 9, 3), bool)
     for k in range(3):
         wanted[k, max(top[k], 0) : top[k] + height[k], max(left[k], 0) : left[k] + width[k]] = True
     found = erasing.box(gl.tensor(IMAGES[:3]), *tensors(top, left, height, width))

@@ -8,7 +8,7 @@ import numpy as np
 
 from glubina.data.augment.base import Augmentation
 from glubina.data.augment.chance import around, pair, uniform
-from glubina.data.augment.place import gathered
+from glubina.data.augment.place import along, channel, gathered
 from glubina.data.errors import DataError
 from glubina.tensor import Tensor, arange, clip, cos, floor, full, sin, tan
 
@@ -31,11 +31,11 @@ def affine(
     row) goes to R · S · scale · p + shift with R = [[cos, sin], [−sin, cos]] and
     S = [[1, tan shear_x], [tan shear_y, 1]]; outside the image is `fill`.
     """
-    n, h, w, _ = x.shape
+    n, h, w, channels = x.shape
     a, b, c, d = _inverse(angle, scale, shear)
-    right = arange(w, dtype=x.dtype) - (w - 1) / 2
+    right = along(w, channels).astype(x.dtype) - (w - 1) / 2
     down = arange(h, dtype=x.dtype) - (h - 1) / 2
-    u = (right - shift[0].reshape((n, 1))).reshape((n, 1, w))
+    u = (right - shift[0].reshape((n, 1))).reshape((n, 1, w * channels))
     v = (down - shift[1].reshape((n, 1))).reshape((n, h, 1))
     a, b, c, d = (value.reshape((n, 1, 1)) for value in (a, b, c, d))
     return bilinear(x, a * u + b * v + (w - 1) / 2, c * u + d * v + (h - 1) / 2, fill)
@@ -54,23 +54,27 @@ def _inverse(
 
 
 def bilinear(x: Tensor, column: Tensor, row: Tensor, fill: float) -> Tensor:
-    """The batch (N, H, W, C) at places between its pixels, (N, H', W'); `fill` is all around it."""
-    n, h, w, _ = x.shape
+    """The batch (N, H, W, C) at places between its pixels; `fill` is all around it.
+
+    The places (column, row) are given for each number: (N, H, W · C).
+    """
+    n, h, w, c = x.shape
     left, top = floor(column), floor(row)
-    along, across = column - left, row - top
+    beside, below = column - left, row - top
     image = arange(n, dtype=np.int32).reshape((n, 1, 1)) * h
+    own = channel(w, c)
     total: Tensor | None = None
-    for down, weight_down in ((0, 1 - across), (1, across)):
-        for right, weight_right in ((0, 1 - along), (1, along)):
+    for down, weight_down in ((0, 1 - below), (1, below)):
+        for right, weight_right in ((0, 1 - beside), (1, beside)):
             i, j = top + down, left + right
             inside = (i >= 0) & (i <= h - 1) & (j >= 0) & (j <= w - 1)
             rows, columns = (clip(i, 0, h - 1)).astype(np.int32), clip(j, 0, w - 1).astype(np.int32)
-            value = gathered(x, (image + rows) * w + columns)
+            value = gathered(x, ((image + rows) * w + columns) * c + own)
             weight = weight_down * weight_right * inside.astype(x.dtype)
-            part = (value - fill if fill else value) * weight.reshape((*weight.shape, 1))
+            part = (value - fill if fill else value) * weight
             total = part if total is None else total + part
     assert total is not None
-    return total + fill if fill else total
+    return (total + fill if fill else total).reshape(x.shape)
 
 
 class RandomAffine(Augmentation):

@@ -8,18 +8,20 @@ import numpy as np
 
 from glubina.data.augment.base import Augmentation
 from glubina.data.augment.chance import chosen, each, pair, pixels, probability, uniform, whole
+from glubina.data.augment.place import along
 from glubina.data.errors import DataError
 from glubina.tensor import Tensor, arange, exp, floor, maximum, minimum, randn_like, sqrt, where
 
 
 def box(x: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Where each image's rectangle is, given its corner and size, (N,): (N, H, W, 1), boolean."""
-    n, h, w, _ = x.shape
-    rows, columns = arange(h, dtype=np.int32), arange(w, dtype=np.int32)
+    """Where each image's rectangle is, given its corner and size, (N,): boolean, as x."""
+    n, h, w, c = x.shape
+    rows, columns = arange(h, dtype=np.int32), along(w, c)
     top, left, height, width = (v.reshape((n, 1)) for v in (top, left, height, width))
     in_rows = (rows >= top) & (rows < top + height)
     in_columns = (columns >= left) & (columns < left + width)
-    return in_rows.reshape((n, h, 1, 1)) & in_columns.reshape((n, 1, w, 1))
+    inside = in_rows.reshape((n, h, 1)) & in_columns.reshape((n, 1, w * c))
+    return inside.reshape(x.shape)
 
 
 class Cutout(Augmentation):

@@ -8,20 +8,28 @@ from glubina.data.augment.base import Augmentation
 from glubina.data.augment.chance import chosen, each, pixels, probability, whole
 from glubina.data.errors import DataError
 from glubina.graph import ops
-from glubina.tensor import Tensor, arange, clip, where
+from glubina.tensor import Tensor, arange, clip, repeat, tile, where
 from glubina.tensor.base import consume_value, wrap
 
 MODES = ("constant", "edge", "reflect")
 
 
 def gathered(x: Tensor, place: Tensor) -> Tensor:
-    """Pixels of a batch (N, H, W, C) by their places in it, counted through all images.
+    """Numbers of a batch by their places in it, counted through all images, in the places' shape.
 
-    The places, from 0, have the shape (N, H', W'); so the result has (N, H', W', C).
+    Single numbers and not pixels: with few channels a vector of them spans several pixels.
     """
-    n, h, w, c = x.shape
-    node = ops.take(consume_value(x.reshape((n * h * w, c))), consume_value(place), 0)
-    return wrap(node)
+    return wrap(ops.take(consume_value(x.reshape((-1,))), consume_value(place), 0))
+
+
+def along(width: int, channels: int) -> Tensor:
+    """Of each number in a row of pixels its column: (width · channels,), int32."""
+    return repeat(arange(width, dtype=np.int32), channels)
+
+
+def channel(width: int, channels: int) -> Tensor:
+    """Of each number in a row of pixels its channel: (width · channels,), int32."""
+    return tile(arange(channels, dtype=np.int32), width)
 
 
 def window(
@@ -32,20 +40,20 @@ def window(
     What lies outside the image is `fill` (mode "constant"), the nearest pixel ("edge") or the
     image mirrored without repeating its edge ("reflect").
     """
-    n, h, w, _ = x.shape
+    n, h, w, c = x.shape
     rows = top.reshape((n, 1)) + arange(size[0], dtype=np.int32)
-    columns = left.reshape((n, 1)) + arange(size[1], dtype=np.int32)
+    columns = left.reshape((n, 1)) + along(size[1], c)
     inside_rows, inside_columns = (rows >= 0) & (rows < h), (columns >= 0) & (columns < w)
     if mode == "reflect":
         rows, columns = _mirrored(rows, h), _mirrored(columns, w)
     rows, columns = clip(rows, 0, h - 1), clip(columns, 0, w - 1)
     image = arange(n, dtype=np.int32).reshape((n, 1)) * h
-    place = ((image + rows) * w).reshape((n, size[0], 1)) + columns.reshape((n, 1, size[1]))
-    moved = gathered(x, place)
-    if mode != "constant":
-        return moved
-    inside = inside_rows.reshape((n, size[0], 1, 1)) & inside_columns.reshape((n, 1, size[1], 1))
-    return where(inside, moved, fill)
+    across = (columns * c + channel(size[1], c)).reshape((n, 1, size[1] * c))
+    moved = gathered(x, ((image + rows) * (w * c)).reshape((n, size[0], 1)) + across)
+    if mode == "constant":
+        inside = inside_rows.reshape((n, size[0], 1)) & inside_columns.reshape((n, 1, size[1] * c))
+        moved = where(inside, moved, fill)
+    return moved.reshape((n, *size, c))
 
 
 def _mirrored(place: Tensor, extent: int) -> Tensor:
@@ -59,9 +67,9 @@ def _mode(mode: str) -> str:
     return mode
 
 
-def _turned(x: Tensor, p: float, extent: int) -> Tensor:
-    """Places 0 ... extent − 1, for each example with probability p from the last to the first."""
-    places = arange(extent, dtype=np.int32).reshape((1, extent))
+def _turned(x: Tensor, p: float, places: Tensor, extent: int) -> Tensor:
+    """Places from 0 to extent − 1, for each example with probability p counted from the last."""
+    places = places.reshape((1, -1))
     return where(each(chosen(x, p), 2), extent - 1 - places, places) if p > 0 else places
 
 
@@ -74,11 +82,12 @@ class RandomFlip(Augmentation):
 
     def images(self, x: Tensor) -> Tensor:
         """The images, some of them mirrored."""
-        n, h, w, _ = x.shape
-        rows = _turned(x, self.vertical, h).reshape((-1, h, 1))
-        columns = _turned(x, self.horizontal, w).reshape((-1, 1, w))
-        image = arange(n, dtype=np.int32).reshape((n, 1, 1)) * h
-        return gathered(x, (image + rows) * w + columns)
+        n, h, w, c = x.shape
+        rows = _turned(x, self.vertical, arange(h, dtype=np.int32), h)
+        columns = _turned(x, self.horizontal, along(w, c), w)
+        image = arange(n, dtype=np.int32).reshape((n, 1)) * h
+        across = (columns * c + channel(w, c)).reshape((-1, 1, w * c))
+        return gathered(x, ((image + rows) * (w * c)).reshape((n, h, 1)) + across).reshape(x.shape)
 
 
 class RandomHorizontalFlip(RandomFlip):
