@@ -1,28 +1,29 @@
-"""The matrix product: panels are packed, then register blocks run over them.
+"""The matrix product: which functions it is made of, and register blocks over packed panels.
 
     C[b, m, n] = Σ_k A[b, m, k] B[b, k, n]
 
 A block of rows x vectors of C stays in registers while k passes; B's rows are loaded as vectors,
 A's elements are broadcast. A factor that is read often is first packed into panels, contiguous
 memory in the order of reading, whatever its strides were; one that is read once or twice is read
-where it lies. A few rows times a B whose k axis is contiguous are dot products. Each output is
-summed in the order of k (in a number of parts that depends on the shape alone), so results do not
-depend on the number of threads.
+where it lies. Strips (`matmul_strips.py`) pack as they go; a few rows times a B whose k axis is
+contiguous are dot products (`matmul_dots.py`). Each output is summed in the order of k (in a
+number of parts that depends on the shape alone), so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block, transposed
+from glubina.codegen.blocks import alloca, multiply_add_block
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Stage
+from glubina.codegen.matmul_dots import dots
 from glubina.codegen.matmul_pieces import pieces
 from glubina.codegen.matmul_plan import MatmulPlan, MatmulShape, numbers
 from glubina.codegen.matmul_strips import strips
-from glubina.codegen.packing import Source, count_value, pack
+from glubina.codegen.packing import Source, pack
 from glubina.codegen.product import Product, fetch_rows, finish_rows, lefts_of, rights_of
 
 WORKSPACES = 2  # the panels; the partial sums
@@ -84,7 +85,9 @@ def _matmul(p: Product, epilogue: Finish) -> Function:
         return strips(p, epilogue(p.frame))
     if p.plan.way == "pieces":
         return pieces(p, epilogue(p.frame))
-    return _dots(p, epilogue) if p.plan.way == "dots" else _blocks(p, epilogue)
+    if p.plan.way == "dots":
+        return dots(p, epilogue(p.frame))
+    return _blocks(p, epilogue)
 
 
 # -- register blocks ----------------------------------------------------------------------------
@@ -193,49 +196,3 @@ def _combine(p: Product, epilogue: Finish) -> Function:
             index = batch, line, f.add(column, f.i64(v * plan.lanes))
             finish.store(f, index, part.results[0], p.mask(column, v))
     return frame.finish()
-
-
-# -- dot products -------------------------------------------------------------------------------
-
-
-def _dots(p: Product, epilogue: Finish) -> Function:
-    """One row of A with as many columns of B as a vector has lanes, all along k."""
-    f, lanes, frame = p.f, p.plan.lanes, p.frame
-    finish = epilogue(frame)
-    finish.prepare(f)
-    across = count_value(f, p.n, lanes)
-    start, stop = frame.share(f.mul(p.batch, across), 1)
-    with f.loop(start, stop, f.i64(1)) as item:
-        batch, j = f.binary("udiv", item.index, across), f.binary("urem", item.index, across)
-        column = f.mul(j, f.i64(lanes))
-        last = f.sub(p.n, f.i64(1))
-        b = p.at(p.b, f.mul(batch, p.b_steps[0]))
-        columns = []
-        for lane in range(lanes):
-            place = f.minimum(f.add(column, f.i64(lane)), last)
-            columns.append(p.at(b, f.mul(place, p.b_steps[2])))
-        with f.loop(f.i64(0), p.m, f.i64(1)) as row:
-            a = p.at(p.a, f.mul(batch, p.a_steps[0]), f.mul(row.index, p.a_steps[1]))
-            sums = _along_k(p, a, columns)
-            turned = transposed(f, sums) if lanes > 1 else sums
-            while len(turned) > 1:
-                half = len(turned) // 2
-                turned = [f.fadd(x, y) for x, y in zip(turned[:half], turned[half:], strict=True)]
-            finish.store(f, (batch, row.index, column), turned[0], p.mask(column, 0))
-    return frame.finish()
-
-
-def _along_k(p: Product, a: Value, columns: Sequence[Value]) -> list[Value]:
-    """Per column the products with the row, k by k in the lanes of a vector."""
-    f, lanes = p.f, p.plan.lanes
-    whole = f.binary("and", p.k, f.i64(-lanes))
-    with f.loop(f.i64(0), whole, f.i64(lanes), [f.const(0, p.type)] * len(columns)) as k:
-        values = f.load(p.at(a, k.index), p.type)
-        loads = [f.load(p.at(column, k.index), p.type) for column in columns]
-        k.carry([f.fma(values, b, s) for b, s in zip(loads, k.values, strict=True)])
-    if lanes == 1:
-        return k.results
-    mask = first_lanes(f, f.sub(p.k, whole), lanes)
-    values = f.masked_load(p.at(a, whole), p.type, mask)
-    loads = [f.masked_load(p.at(column, whole), p.type, mask) for column in columns]
-    return [f.fma(values, b, s) for b, s in zip(loads, k.results, strict=True)]

@@ -28,11 +28,17 @@ PIECE = 3 << 13
 NEAR = 1 << 18
 """The size of a result from which the memory of its epilogue is asked for ahead, in bytes."""
 
+FAR = 1 << 22
+"""The size of a B, read in place, from which its memory is asked for ahead, in bytes."""
+
 ROWS_TOGETHER = 8
 """The panels of rows that meet a panel of columns in a row, where threads share the rows."""
 
 STRIP = 64
 """The columns of a strip, and the least rows of a stretch that meets it."""
+
+MOST_ROWS = 16
+"""The rows of A up to which a B that lies transposed is read in place, for dot products."""
 
 ITEMS = 8
 """The strips and stretches that a product is cut into where it can be, for several threads."""
@@ -79,6 +85,7 @@ class MatmulShape:
 class MatmulPlan:
     """What is compiled in.
 
+    rows, vectors: the register block; of dot products, its rows and columns.
     way: "blocks" of rows x vectors; "strips": blocks, and each thread packs its part of B;
         "pieces": blocks, and each thread packs the rows of A for a piece of k as it meets them;
         "dots": dot products of rows with columns.
@@ -88,7 +95,8 @@ class MatmulPlan:
     parts: whether k is split into parts.
     whole: whether n is made of whole blocks, so that nothing is masked.
     by_rows: whether the threads share the rows of C rather than its columns.
-    ahead: whether memory that the epilogue needs is asked for before a block's sums are made.
+    ahead: whether memory that the epilogue needs is asked for before a block's sums are made; of
+        dot products, whether that of B is.
     """
 
     dtype: str
@@ -121,8 +129,9 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
     small = m * k * n <= SMALL
     many = m >= MANY_ROWS or (_by_rows(shape) and m * k * dtype.itemsize >= LARGE)
     rows, vectors = _block(m, n, lanes, target.registers, many)
-    if not dense_b and (small or m <= 4) and dense_a and deep_b and k >= 4 * lanes:
+    if not dense_b and (small or m <= MOST_ROWS) and dense_a and deep_b and k >= 4 * lanes:
         way, a, b = "dots", "dense", "dense"
+        rows, vectors = _dots_block(m, lanes, target.registers)
     else:
         way = "blocks"
         a = "dense" if dense_a else "strided"
@@ -141,14 +150,24 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
         way = "strips"
     along_k = shape.a.strides[2] == 1 and k > 1
     held = 2 * rows if way == "pieces" and not along_k else rows
+    ahead = _result_bytes(shape, dtype) >= NEAR
+    if way == "dots":
+        ahead = k * n * dtype.itemsize >= FAR
     return MatmulPlan(
         dtype.name, lanes, way, rows, vectors, a, b,
         Panels(held, -(-held // lanes) * lanes, along_k),
         Panels(columns, columns, deep_b and not dense_b),
         split,
         n % (lanes if way == "dots" else columns) == 0,
-        _by_rows(shape), _result_bytes(shape, dtype) >= NEAR,
+        _by_rows(shape), ahead,
     )  # fmt: skip
+
+
+def _dots_block(m: int, lanes: int, registers: int) -> tuple[int, int]:
+    """The rows and columns whose dot products are summed at a time."""
+    rows = min(m, 4 if registers == 32 else 2)
+    room = (registers - 8) // rows if registers == 32 else 8 // rows
+    return rows, min(lanes, 1 << (room.bit_length() - 1))
 
 
 def _by_rows(shape: MatmulShape) -> bool:

@@ -182,3 +182,11 @@ def test_a_missing_number_spoils_only_its_row():
     (result,) = run(lower(kernel, host()), kernel, [a, b])
     assert np.isnan(result[3]).all()
     assert np.isfinite(np.delete(result, 3, axis=0)).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 16, 17])
+@pytest.mark.parametrize("bits", [512, 256, 128])
+def test_few_rows_by_a_factor_that_lies_transposed(rows: int, bits: int) -> None:
+    target = host() if bits == 512 else narrow(bits)
+    for k, n in ((64, 33), (200, 130)):
+        verify((rows, k, n), target, layouts=("plain", "turned"), fused=True)
