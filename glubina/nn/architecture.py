@@ -27,22 +27,29 @@ They stand above this room, so they are names here; that a file is read is all t
 """
 
 
-def register(kind: Kind) -> Kind:
-    """Let architecture files name this class of the library (a decorator)."""
-    CLASSES[kind.__name__] = kind
+_NAMES: dict[Any, str] = {}
+
+
+def register(kind: Kind, name: str | None = None) -> Kind:
+    """Let architecture files name this class of the library (a decorator).
+
+    name: under which they do so, where its own name is taken ("keras.Dropout").
+    """
+    known = kind.__name__ if name is None else name
+    CLASSES[known], _NAMES[kind] = kind, known
     return kind
 
 
 def describe(module: Any) -> dict[str, Any]:
     """The module as data that JSON can hold; ArchitectureError where it is not possible."""
     kind = type(module)
-    if CLASSES.get(kind.__name__) is not kind:
+    if kind not in _NAMES:
         raise ArchitectureError(
             f"{kind.__name__} is not a class of glubina, so its architecture cannot be written "
             "to a file: save the weights (state_dict) and build the network in code"
         )
     return {
-        "class": kind.__name__,
+        "class": _NAMES[kind],
         "arguments": {
             name: _plain(value, f"{kind.__name__}'s argument {name}")
             for name, value in module.config().items()

@@ -95,7 +95,8 @@ def sequence(
     """A recurrence along x [T, B, in]: the outputs [T, B, H] (which = −1) or a final state.
 
     nodes: x, the weights (and biases), the initial states if they are given, and the sequences'
-    lengths if they differ: beyond its length a sequence keeps its state, and its output is zero.
+    lengths [B] if they differ: beyond its length a sequence keeps its state, and its output is
+    zero. A mask [T, B] in place of the lengths does the same wherever it is False.
     """
     x, *rest = nodes
     count = 4 if bias else 2
@@ -103,10 +104,7 @@ def sequence(
     states = rest[: state_count(kind)] if given else _zeros(kind, x.shape[1], weights[1])
     sequences = [x]
     if lengths:
-        shape = (*x.shape[:2], 1)
-        steps = ops.iota(shape, 0, np.dtype(np.int64))
-        limits = ops.broadcast(ops.reshape(rest[-1], (shape[1], 1)), shape)
-        sequences.append(ops.less(steps, limits))
+        sequences.append(_there(rest[-1], (*x.shape[:2], 1)))
 
     def body(
         before: Sequence[Node], slices: Sequence[Node], fixed: Sequence[Node]
@@ -122,6 +120,14 @@ def sequence(
 
     finals, (outputs,) = ops.scan(body, states, sequences, weights, reverse=reverse)
     return outputs if which < 0 else finals[which]
+
+
+def _there(limits: Node, shape: tuple[int, ...]) -> Node:
+    """Which steps [T, B, 1] belong to the sequences, from their lengths or from a mask."""
+    if len(limits.shape) == 2:
+        return ops.reshape(limits, shape)
+    steps = ops.iota(shape, 0, np.dtype(np.int64))
+    return ops.less(steps, ops.broadcast(ops.reshape(limits, (shape[1], 1)), shape))
 
 
 @Formula

@@ -37,7 +37,10 @@ class SavedModel:
         from glubina.train.trainer import Trainer
 
         trainer = Trainer(self.model, loss=CrossEntropyLoss() if self.classes else None)
-        return trainer.predict(self.preprocessing.transform(as_array(x, "x")), batch_size)
+        outputs: NDArray[Any] = trainer.predict(
+            self.preprocessing.transform(as_array(x, "x")), batch_size
+        )
+        return outputs
 
 
 def save_model(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from glubina.graph.node import Shape
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ class Trainable:
         """The loss and the metrics over data, by name."""
         return self._compiled("evaluate").evaluate(x, y, batch_size)
 
-    def predict(self, x: Any, batch_size: int = 256) -> NDArray[Any]:
+    def predict(self, x: Any, batch_size: int = 256) -> Any:
         """The outputs for inputs, as a NumPy array; probabilities where the loss takes logits."""
         from glubina.train.trainer import Trainer
 

@@ -16,6 +16,7 @@ from glubina.train.history import History
 from glubina.train.plots import plot_confusion, plot_examples, plot_history
 from glubina.train.progress import ProgressBar
 from glubina.train.run_folder import ModelFile, RunFolder
+from glubina.train.several import Several
 from glubina.train.trainer import Trainer
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Scheduled",
     "ProgressBar",
     "Session",
+    "Several",
     "plot_history",
     "plot_confusion",
     "plot_examples",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,23 +19,27 @@ from glubina.data.checks import (
 )
 from glubina.graph.node import Shape
 from glubina.tensor import Tensor
+from glubina.train.several import Several, each, first
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and targets in memory, checked and in the dtypes that the model takes."""
+    """Inputs and targets in memory, checked and in the dtypes that the model takes.
 
-    x: Array
-    y: Array
+    Each is an array, or `Several` of them.
+    """
+
+    x: Any
+    y: Any
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(first(self.x))
 
     def rows(self, chosen: NDArray[np.int64]) -> Examples:
         """The chosen examples."""
-        return Examples(self.x[chosen], self.y[chosen])
+        return Examples(each(lambda a: a[chosen], self.x), each(lambda a: a[chosen], self.y))
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Batches:
     @property
     def unit(self) -> str:
         """What an example is called: pictures have more than one axis."""
-        return "images" if self.examples is not None and self.examples.x.ndim > 2 else "examples"
+        pictures = self.examples is not None and first(self.examples.x).ndim > 2
+        return "images" if pictures else "examples"
 
     @property
     def count(self) -> int:
@@ -103,15 +108,35 @@ def batches(x: Any, y: Any, batch_size: int, dtype: np.dtype[Any], name: str = "
 
 def examples_of(x: Any, y: Any, dtype: np.dtype[Any], name: str = "") -> Examples:
     """Inputs and targets as arrays. Raises DataError for empty, unequal or non-finite data."""
-    inputs, targets = inputs_of(x, dtype, f"{name}x"), as_array(y, f"{name}y")
-    require_examples(targets, f"{name}y")
-    require_same_length(inputs, targets, (f"{name}x", f"{name}y"))
-    require_finite(targets, f"{name}y")
+    inputs, targets = inputs_of(x, dtype, f"{name}x"), _targets_of(y, f"{name}y")
+    require_same_length(first(inputs), first(targets), (f"{name}x", f"{name}y"))
     return Examples(inputs, targets)
 
 
-def inputs_of(x: Any, dtype: np.dtype[Any], name: str = "x") -> Array:
+def _targets_of(y: Any, name: str) -> Any:
+    """Targets as an array, or as several."""
+    if isinstance(y, Several):
+        return _several(y, name, _targets_of)
+    array = as_array(y, name)
+    require_examples(array, name)
+    require_finite(array, name)
+    return array
+
+
+def _several(values: Several, name: str, made: Callable[[Any, str], Any]) -> Several:
+    """Each one made an array; all must have the same number of examples."""
+    arrays = Several(made(value, f"{name}[{i}]") for i, value in enumerate(values))
+    if not arrays:
+        raise DataError(f"{name} is empty: it has no array")
+    for number, array in enumerate(arrays):
+        require_same_length(arrays[0], array, (f"{name}[0]", f"{name}[{number}]"))
+    return arrays
+
+
+def inputs_of(x: Any, dtype: np.dtype[Any], name: str = "x") -> Any:
     """Inputs as an array: real numbers and booleans in the model's dtype, integers as they are."""
+    if isinstance(x, Several):
+        return _several(x, name, lambda value, own: inputs_of(value, dtype, own))
     array = as_array(x, name)
     require_examples(array, name)
     if array.dtype.kind not in "fb":

@@ -24,11 +24,12 @@ from glubina.tensor.trace import outside, unguarded
 from glubina.train.augmented import Augment, class_numbers
 from glubina.train.inputs import Examples
 from glubina.train.protocol import Loss, Model, Optimizer, in_use
+from glubina.train.several import each, first, listed
 
 _MOST_SHAPES = 8
 
 # What a step does with its mini-batch: (inputs, targets, whether an epoch begins) -> counts.
-Work = Callable[[Tensor, Tensor, Tensor | None], NDArray[np.int64]]
+Work = Callable[[Any, Any, Tensor | None], NDArray[np.int64]]
 
 
 class Sums:
@@ -44,18 +45,19 @@ class Sums:
         self._counts = np.zeros(len(self.names), np.int64)
 
     def add(
-        self, loss: Tensor, outputs: Any, targets: Tensor, fresh: Tensor | None
+        self, loss: Tensor, outputs: Any, targets: Any, fresh: Tensor | None
     ) -> NDArray[np.int64]:
         """Add a mini-batch in the program; the counts it adds are returned, for `count`.
 
         `fresh` tells in the program whether an epoch begins: then the totals begin at this
         mini-batch, so that nothing has to be set to zero between the epochs.
         """
-        rows = targets.shape[0]
+        rows = first(targets).shape[0]
         summed = getattr(self._loss, "reduction", "mean") == "sum"
         parts, counts = [loss.detach() if summed else loss.detach() * rows], [rows]
+        outputs = each(lambda output: output.detach(), outputs)
         for metric in self._metrics:
-            total, count = metric.total(outputs.detach(), targets)
+            total, count = metric.total(outputs, targets)
             parts.append(total)
             counts.append(count)
         for number, part in enumerate(parts):
@@ -121,7 +123,7 @@ class Steps:
         self._work = work
         self._sums = sums
         self._dtype = dtype
-        self._x, self._y = tensor(examples.x), tensor(examples.y)
+        self._x, self._y = each(tensor, examples.x), each(tensor, examples.y)
         self._order = tensor(np.arange(len(examples)))
         self._position = tensor(np.int64(0))
         self._count = count
@@ -131,13 +133,14 @@ class Steps:
 
     def bring(self, examples: Examples) -> None:
         """Take other examples of the same shapes and dtypes, in the order in which they are."""
-        _set(self._x, examples.x)
-        _set(self._y, examples.y)
+        for held, arrays in ((self._x, examples.x), (self._y, examples.y)):
+            for one, array in zip(listed(held), listed(arrays), strict=True):
+                _set(one, array)
         _set(self._order, np.arange(len(examples)))
 
     def release(self) -> None:
         """Let the examples go; before the next step others must be brought."""
-        for held in (self._x, self._y):
+        for held in (*listed(self._x), *listed(self._y)):
             settle(held._cell, Buffer(0), held.shape, held.dtype)
 
     def begin(self, order: NDArray[np.int64] | None = None) -> None:
@@ -161,8 +164,8 @@ class Steps:
     def _step(self, size: int) -> None:
         start = self._position
         rows = take(self._order, start + arange(size, dtype=np.int64), axis=0)
-        x = as_input(take(self._x, rows, axis=0), self._dtype)
-        y = take(self._y, rows, axis=0)
+        x = as_input(each(lambda held: take(held, rows, axis=0), self._x), self._dtype)
+        y = each(lambda held: take(held, rows, axis=0), self._y)
         self._counts[size] = self._work(x, y, start == 0)
         end = start + size
         self._position.copy_(where(end >= self._count, 0, end))
@@ -183,23 +186,23 @@ class Passes:
     def __init__(self, model: Model, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
         self._model = model
-        self._programs: dict[Any, Compiled[[Tensor], Tensor]] = {}
+        self._programs: dict[Any, Compiled[[Any], Any]] = {}
 
-    def __call__(self, inputs: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, inputs: Any) -> Any:
         """The outputs for a mini-batch."""
-        kind = inputs.shape, inputs.dtype
+        kind = tuple((array.shape, array.dtype) for array in listed(inputs))
         program = self._programs.get(kind)
         if program is None:
             if len(self._programs) >= _MOST_SHAPES:
                 self._programs.clear()
             program = self._programs[kind] = compile(self._forward)
-        # the inputs are an array that needs no further look
-        return program(settled(leaf_of_array(inputs))).numpy()
+        # the inputs are arrays that need no further look
+        given = each(lambda array: settled(leaf_of_array(array)), inputs)
+        return each(lambda output: output.numpy(), program(given))
 
-    def _forward(self, batch: Tensor) -> Tensor:
+    def _forward(self, batch: Any) -> Any:
         with in_use(self._model), unguarded():
-            outputs: Tensor = self._model(as_input(batch, self.dtype))
-            return outputs
+            return self._model(as_input(batch, self.dtype))
 
 
 class Stream:
@@ -216,17 +219,17 @@ class Stream:
         self._sums = sums
         self._dtype = dtype
         self._prepare = prepare
-        self._counts: dict[tuple[int, ...], NDArray[np.int64]] = {}
+        self._counts: dict[int, NDArray[np.int64]] = {}
         self._program = compile(self._step)
 
     def run(self, batch: Any) -> None:
         """Check one mini-batch and run it."""
         made = self._prepare(batch)
-        self._program(tensor(made.x), tensor(made.y))
-        self._sums.count(self._counts[made.x.shape], 1)
+        self._program(each(tensor, made.x), each(tensor, made.y))
+        self._sums.count(self._counts[len(made)], 1)
 
-    def _step(self, x: Tensor, y: Tensor) -> None:
-        self._counts[tuple(x.shape)] = self._work(as_input(x, self._dtype), y, None)
+    def _step(self, x: Any, y: Any) -> None:
+        self._counts[first(x).shape[0]] = self._work(as_input(x, self._dtype), y, None)
 
 
 def training(
@@ -238,7 +241,7 @@ def training(
 ) -> Work:
     """What a training step does: augmentation, forward, backward, update, sums."""
 
-    def work(x: Tensor, y: Tensor, fresh: Tensor | None) -> NDArray[np.int64]:
+    def work(x: Any, y: Any, fresh: Tensor | None) -> NDArray[np.int64]:
         given = y
         if augment is not None:
             x, y = augment(x, y)
@@ -247,7 +250,8 @@ def training(
         value = loss(outputs, y)
         value.backward()
         optimizer.step()
-        return sums.add(value, outputs, class_numbers(y, given), fresh)
+        targets = y if augment is None else class_numbers(y, given)
+        return sums.add(value, outputs, targets, fresh)
 
     return work
 
@@ -255,7 +259,7 @@ def training(
 def evaluation(model: Model, loss: Loss, sums: Sums) -> Work:
     """What an evaluation step does: forward and sums."""
 
-    def work(x: Tensor, y: Tensor, fresh: Tensor | None) -> NDArray[np.int64]:
+    def work(x: Any, y: Any, fresh: Tensor | None) -> NDArray[np.int64]:
         with no_grad():
             outputs = model(x)
             return sums.add(loss(outputs, y), outputs, y, fresh)
@@ -263,6 +267,6 @@ def evaluation(model: Model, loss: Loss, sums: Sums) -> Work:
     return work
 
 
-def as_input(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
+def as_input(x: Any, dtype: np.dtype[Any]) -> Any:
     """Bytes (images) become the model's dtype inside the program; they are kept small outside."""
-    return x.astype(dtype) if x.dtype == np.uint8 else x
+    return each(lambda part: part.astype(dtype) if part.dtype == np.uint8 else part, x)

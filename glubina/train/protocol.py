@@ -33,9 +33,11 @@ class Model(Protocol):
 class Loss(Protocol):
     """A loss: a rank-0 tensor from a mini-batch's outputs and targets.
 
-    Two optional attributes tell training about it: `reduction` ("mean" unless it says "sum"), and
+    Optional attributes tell training about it: `reduction` ("mean" unless it says "sum"),
     `class_labels`, true where targets are class numbers and outputs are logits, so that labels
-    can be checked beforehand and `predict` applies the softmax.
+    can be checked beforehand and `predict` applies the softmax, and `fit_targets(y, shape,
+    dtype, name)` (the outputs' shape, or `Several` of them), which brings targets into the form
+    that the loss takes.
     """
 
     def __call__(self, outputs: Any, targets: Any, /) -> Tensor:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from glubina.data import DataError, DataLoader
 from glubina.data.order import fresh_seed
-from glubina.graph.node import Shape
 from glubina.metrics import Metric, MetricFunction, resolve
 from glubina.tensor import Tensor, tensor
 from glubina.train.augmented import augmentation, augmented_shape
@@ -41,6 +40,7 @@ from glubina.train.programs import (
 )
 from glubina.train.progress import ProgressBar
 from glubina.train.protocol import Loss, Model, Optimizer, in_use, takes_labels
+from glubina.train.several import Several, each, first, listed
 from glubina.train.structure import Kept, Structure
 
 PREDICT_BATCH = 256
@@ -154,17 +154,17 @@ class Trainer:
         self._keep(job)
         return figures
 
-    def predict(self, x: Any, batch_size: int = PREDICT_BATCH) -> NDArray[Any]:
+    def predict(self, x: Any, batch_size: int = PREDICT_BATCH) -> Any:
         """The model's outputs for inputs (examples along the first axis), as a NumPy array.
 
         Where the loss takes class labels, the outputs are logits, and the softmax of them is
         returned: probabilities that sum to 1 along the last axis.
         """
         outputs = self.outputs(x, batch_size)
-        return softmax(outputs) if takes_labels(self.loss) else outputs
+        return each(softmax, outputs) if takes_labels(self.loss) else outputs
 
-    def outputs(self, x: Any, batch_size: int = PREDICT_BATCH) -> NDArray[Any]:
-        """The model's raw outputs (logits) for inputs, as a NumPy array."""
+    def outputs(self, x: Any, batch_size: int = PREDICT_BATCH) -> Any:
+        """The model's raw outputs (logits) for inputs, as a NumPy array; `Several` of several."""
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1, got {batch_size}")
         passes = self._kept.get("passes", (self.model,))
@@ -173,11 +173,13 @@ class Trainer:
             passes = Passes(self.model, model_dtype(self.model.parameters()))
         inputs = inputs_of(x, passes.dtype)
         parts = [
-            passes(inputs[start : start + batch_size])
-            for start in range(0, len(inputs), batch_size)
+            passes(_rows(inputs, start, batch_size))
+            for start in range(0, len(first(inputs)), batch_size)
         ]
         if made:
             self._kept.put("passes", (self.model,), Structure(self.model), passes)
+        if isinstance(parts[0], Several):
+            return Several(np.concatenate(part) for part in zip(*parts))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     # -- parts ----------------------------------------------------------------------------------
@@ -187,20 +189,27 @@ class Trainer:
             raise ValueError("no loss was given: training and evaluation need one")
         return self.loss
 
-    def _output_shape(self, source: Batches, dtype: np.dtype[Any], augment: Any) -> Shape:
+    def output_shape(self, examples: Examples, dtype: np.dtype[Any]) -> Any:
+        """The shape of the model's outputs for these examples; they are not computed."""
+        return self._output_shape(Batches(len(examples), examples), dtype, None)
+
+    def _output_shape(self, source: Batches, dtype: np.dtype[Any], augment: Any) -> Any:
         """The shape of the model's outputs for a mini-batch; they are not computed.
 
         Layers that take their sizes from the data take them here, and a shape that does not fit
         is refused here, by the layer.
         """
         if source.examples is not None:
-            first = source.examples.x[: source.batch_size]
+            batch = _rows(source.examples.x, 0, source.batch_size)
         else:
             assert source.loader is not None
-            first = inputs_of(pair(source.loader.dataset[0])[0], dtype, "an example's x")[None]
+            example = inputs_of(pair(source.loader.dataset[0])[0], dtype, "an example's x")
+            batch = each(lambda part: part[None], example)
+        given = as_input(each(tensor, batch), dtype)
         with in_use(self.model):
             # the outputs are let go at once: what is pending when a step is recorded is computed
-            return tuple(self.model(augmented_shape(augment, as_input(tensor(first), dtype))).shape)
+            outputs = self.model(given if augment is None else augmented_shape(augment, given))
+            return each(lambda output: tuple(output.shape), outputs)
 
     def _job(
         self, name: str, source: Batches, dtype: np.dtype[Any], y: str, augment: Any = None
@@ -209,16 +218,24 @@ class Trainer:
         examples = source.examples
         kinds: list[Any] | None = None
         if examples is not None:
-            kinds = [(array.shape, array.dtype) for array in (examples.x, examples.y)]
+            arrays = (*listed(examples.x), *listed(examples.y))
+            kinds = [(array.shape, array.dtype) for array in arrays]
         found: Job | None = self._kept.take(name, self._key(kinds, source.count, augment))
         if found is None:
             shape = self._output_shape(source, dtype, augment)
             sums = Sums(self._loss(), self.metrics)
             found = Job(name, kinds, source, dtype, shape, sums, augment)
         if examples is not None:
-            targets = fit_targets(examples.y, found.shape, takes_labels(self.loss), dtype, y)
+            targets = self._fitted(examples.y, found.shape, dtype, y)
             source = replace(source, examples=Examples(examples.x, targets))
         return replace(found, source=source)
+
+    def _fitted(self, y: Any, shape: Any, dtype: np.dtype[Any], name: str) -> Any:
+        """The targets as the loss takes them, in its own way if it has one."""
+        own = getattr(self.loss, "fit_targets", None)
+        if own is not None:
+            return own(y, shape, dtype, name)
+        return fit_targets(y, shape, takes_labels(self.loss), dtype, name)
 
     def _key(self, kinds: list[Any] | None, count: int, augment: Any) -> tuple[Any, ...]:
         """What a kept program was made for, beside the structure."""
@@ -246,8 +263,7 @@ class Trainer:
 
         def prepare(batch: Any) -> Examples:
             made = examples_of(*pair(batch), dtype)
-            labels = takes_labels(self.loss)
-            return Examples(made.x, fit_targets(made.y, job.shape, labels, dtype, "y"))
+            return Examples(made.x, self._fitted(made.y, job.shape, dtype, "y"))
 
         return Run(source, job.sums, stream=Stream(work, job.sums, dtype, prepare))
 
@@ -272,17 +288,22 @@ class Job:
     """A run over a source, and what of it may be kept for the next over the same kind of data.
 
     kinds: shapes and dtypes of the data as it was given, None for a stream, of which nothing is
-    kept. shape: of a mini-batch's outputs.
+    kept. shape: of a mini-batch's outputs; `Several` of several.
     """
 
     name: str
     kinds: list[Any] | None
     source: Batches
     dtype: np.dtype[Any]
-    shape: Shape
+    shape: Any
     sums: Sums
     augment: Any = None
     steps: Steps | None = None
+
+
+def _rows(inputs: Any, start: int, count: int) -> Any:
+    """Some of the examples."""
+    return each(lambda array: array[start : start + count], inputs)
 
 
 def _sources(

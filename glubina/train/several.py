@@ -1,0 +1,32 @@
+"""Several arrays that belong together: the inputs or targets of networks with more than one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Several(tuple[Any, ...]):
+    """Arrays with the same examples along their first axes, given to `fit` in place of one array.
+
+    A network with several inputs is called with the tuple of its mini-batch; one with several
+    outputs returns a tuple or a list, and its loss compares that with the tuple of targets:
+    `Several((images, ages))`.
+    """
+
+
+def each(function: Callable[[Any], Any], value: Any) -> Any:
+    """The function of an array or tensor, or of each one of several."""
+    if isinstance(value, (tuple, list)):
+        return Several(function(part) for part in value)
+    return function(value)
+
+
+def first(value: Any) -> Any:
+    """The array or tensor itself, or the first one of several: it tells their number of rows."""
+    return value[0] if isinstance(value, (tuple, list)) else value
+
+
+def listed(value: Any) -> list[Any]:
+    """All of several, or the only one."""
+    return list(value) if isinstance(value, (tuple, list)) else [value]
