@@ -28,6 +28,9 @@ class Trainable:
         optimizer: str | Optimizer | Callable[[list[Tensor]], Optimizer] = "adam",
         loss: str | Callable[[Any, Any], Tensor] | None = None,
         metrics: Sequence[str | Metric | MetricFunction] = (),
+        penalty: Callable[[], Tensor] | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
         """Say how the module is trained and measured.
 
@@ -35,15 +38,20 @@ class Trainable:
         ("sgd", "adam", "adamw"; with that rule's default settings). loss: a loss such as
         `nn.CrossEntropyLoss()`, a function of (outputs, targets), or a name ("cross_entropy",
         "mse", "l1", "nll", "bce_with_logits"). metrics: names ("accuracy", ...), metrics or
-        functions, see `glubina.metrics`.
+        functions, see `glubina.metrics`. penalty: a function without arguments whose value is added
+        to what is minimised (`nn.penalty.l2(net.parameters(), 1e-4)`); the loss that is reported
+        is without it. clip_norm, clip_value: limits of the gradients, as `optim.clip_grad_norm_`
+        and `clip_grad_value_` set them.
         """
         from glubina import optim
         from glubina.nn.names import loss_named
+        from glubina.train.limits import Limits
         from glubina.train.trainer import Trainer
 
+        limits = Limits.of(penalty, clip_norm, clip_value)
         rule: Any = optim.named(optimizer) if isinstance(optimizer, str) else optimizer
         compared: Any = loss_named(loss) if isinstance(loss, str) else loss
-        self._trainer = Trainer(self._as_model(), rule, compared, metrics)
+        self._trainer = Trainer(self._as_model(), rule, compared, metrics, limits)
 
     def fit(
         self,

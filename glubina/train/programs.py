@@ -23,6 +23,7 @@ from glubina.tensor.realise import settle
 from glubina.tensor.trace import outside, unguarded
 from glubina.train.augmented import Augment, class_numbers
 from glubina.train.inputs import Examples
+from glubina.train.limits import Limits
 from glubina.train.protocol import Loss, Model, Optimizer, in_use
 from glubina.train.several import each, first, listed
 
@@ -238,8 +239,9 @@ def training(
     loss: Loss,
     sums: Sums,
     augment: Augment | None = None,
+    limits: Limits | None = None,
 ) -> Work:
-    """What a training step does: augmentation, forward, backward, update, sums."""
+    """What a training step does: augmentation, forward, backward, limits, update, sums."""
 
     def work(x: Any, y: Any, fresh: Tensor | None) -> NDArray[np.int64]:
         given = y
@@ -248,7 +250,10 @@ def training(
         optimizer.zero_grad()
         outputs = model(x)
         value = loss(outputs, y)
-        value.backward()
+        if limits is None:
+            value.backward()
+        else:
+            limits.backward(value, model.parameters())
         optimizer.step()
         targets = y if augment is None else class_numbers(y, given)
         return sums.add(value, outputs, targets, fresh)

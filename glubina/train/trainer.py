@@ -28,6 +28,7 @@ from glubina.train.inputs import (
     pair,
     split,
 )
+from glubina.train.limits import Limits
 from glubina.train.programs import (
     Passes,
     Steps,
@@ -63,8 +64,10 @@ class Trainer:
         optimizer: Optimizer | Callable[[list[Tensor]], Optimizer] | None = None,
         loss: Loss | None = None,
         metrics: Sequence[str | Metric | MetricFunction] = (),
+        limits: Limits | None = None,
     ) -> None:
         self.model = model
+        self.limits = limits
         self.loss = loss
         self.metrics = tuple(resolve(metric) for metric in metrics)
         self._optimizer = optimizer
@@ -122,7 +125,7 @@ class Trainer:
         validation = None if held is None else self._job("validate", held, dtype, "validation y")
         optimizer = self.optimizer
         changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
-        work = training(self.model, optimizer, loss, job.sums, changed)
+        work = training(self.model, optimizer, loss, job.sums, changed, self.limits)
         run = self._run(job, work, seed, shuffle)
         validate = None if validation is None else self._validation(validation)
         names = job.sums.names
