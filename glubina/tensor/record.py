@@ -12,7 +12,7 @@ import numpy as np
 from glubina.graph.node import Node
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import programs
-from glubina.tensor.base import TensorBase, consume_value, wrap
+from glubina.tensor.base import TensorBase, consume_value, made, wrap
 from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
 from glubina.tensor.convert import as_tensor, settled
 from glubina.tensor.errors import TraceError
@@ -46,6 +46,8 @@ def record(function: Callable[..., Any], args: Any, kwargs: Any, keep: bool) -> 
     inside = _placeholders((args, kwargs), arguments, {})
     first = [cell.node for cell in arguments]
     mode.trace = trace
+    # what the function makes and leaves behind will never have a value: it is not waited for
+    pending, made.pending = made.pending, []
     try:
         returned = function(*inside[0], **inside[1])
         results: list[Tensor] = []
@@ -53,7 +55,7 @@ def record(function: Callable[..., Any], args: Any, kwargs: Any, keep: bool) -> 
         nodes = [consume_value(t) for t in results]
         return _recording(trace, arguments, first, form, nodes, keep)
     finally:
-        mode.trace = None
+        mode.trace, made.pending = None, pending
         for tensor, before in trace.gradients.items():
             tensor.grad = before
         for cell, content in trace.written.items():

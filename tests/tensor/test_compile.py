@@ -364,3 +364,20 @@ def test_an_argument_that_is_known_from_outside_and_changed_is_refused() -> None
     with pytest.raises(TraceError, match="also knows from outside"):
         step(state)
     assert state.numpy()[0] == 2.0
+
+
+def test_what_a_recording_left_behind_disturbs_nobody() -> None:
+    """It has no value and never will; what others ask for later is worked out without it."""
+    left: list[Any] = []
+
+    @gl.compile
+    def leaves(x: Any) -> Any:
+        left.append(x * 2)
+        return x + 1
+
+    x = gl.ones((300, 300))
+    assert leaves(x).numpy()[0, 0] == 2
+    assert gl.compile(lambda x: x * 3)(x).numpy()[0, 0] == 3
+    assert (x + 4).numpy()[0, 0] == 5
+    with pytest.raises(TraceError, match="there is none"):
+        left[0].numpy()
