@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from glubina.nn import functional, init, penalty, utils
+from glubina.nn import constraint, functional, init, penalty, utils
 from glubina.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Softmin, Tanh
 from glubina.nn.adaptive import (
     AdaptiveAvgPool1d,
@@ -126,7 +126,6 @@ if TYPE_CHECKING:
     from glubina.nn.saving import load_model, save_model
 
 __all__ = [
-    "penalty",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -264,10 +263,12 @@ __all__ = [
     "ZeroPad3d",
     "blocks",
     "build",
+    "constraint",
     "describe",
     "functional",
     "init",
     "load_model",
+    "penalty",
     "save_model",
     "summary",
     "utils",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from glubina.graph.node import Shape
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from glubina.metrics import Metric, MetricFunction
     from glubina.optim import Optimizer
     from glubina.tensor import Tensor
-    from glubina.train import History
+    from glubina.train import History, Stop
     from glubina.train.trainer import Trainer
 
 
@@ -31,6 +31,7 @@ class Trainable:
         penalty: Callable[[], Tensor] | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        constraint: Callable[[], None] | Iterable[Callable[[], None]] | None = None,
     ) -> None:
         """Say how the module is trained and measured.
 
@@ -41,14 +42,15 @@ class Trainable:
         functions, see `glubina.metrics`. penalty: a function without arguments whose value is added
         to what is minimised (`nn.penalty.l2(net.parameters(), 1e-4)`); the loss that is reported
         is without it. clip_norm, clip_value: limits of the gradients, as `optim.clip_grad_norm_`
-        and `clip_grad_value_` set them.
+        and `clip_grad_value_` set them. constraint: one or several functions without arguments
+        that are called after each update (`nn.constraint.max_norm([layer.weight], 3.0)`).
         """
         from glubina import optim
         from glubina.nn.names import loss_named
         from glubina.train.limits import Limits
         from glubina.train.trainer import Trainer
 
-        limits = Limits.of(penalty, clip_norm, clip_value)
+        limits = Limits.of(penalty, clip_norm, clip_value, constraint)
         rule: Any = optim.named(optimizer) if isinstance(optimizer, str) else optimizer
         compared: Any = loss_named(loss) if isinstance(loss, str) else loss
         self._trainer = Trainer(self._as_model(), rule, compared, metrics, limits)
@@ -66,11 +68,13 @@ class Trainable:
         seed: int | None = None,
         verbose: int = 1,
         augment: Any = None,
+        stop: Stop | None = None,
     ) -> History:
         """Train for a number of epochs; the figures of each come back. See `Trainer.fit`.
 
         x, y: inputs and targets along the first axis, a data set, or a DataLoader. augment: random
-        changes of the mini-batches in training, see `glubina.data.augment`.
+        changes of the mini-batches in training, see `glubina.data.augment`. stop: when to end
+        before the last epoch, see `train.Stop`.
         """
         return self._compiled("fit").fit(
             x,
@@ -84,6 +88,7 @@ class Trainable:
             seed=seed,
             verbose=verbose,
             augment=augment,
+            stop=stop,
         )
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 256) -> dict[str, float]:

@@ -17,6 +17,7 @@ from glubina.train.plots import plot_confusion, plot_examples, plot_history
 from glubina.train.progress import ProgressBar
 from glubina.train.run_folder import ModelFile, RunFolder
 from glubina.train.several import Several
+from glubina.train.stopping import Stop
 from glubina.train.trainer import Trainer
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ProgressBar",
     "Session",
     "Several",
+    "Stop",
     "plot_history",
     "plot_confusion",
     "plot_examples",

@@ -20,7 +20,8 @@ class Session:
     """One call of `fit` as callbacks see it.
 
     examples: in an epoch. steps: in an epoch. figures: the names that an epoch's logs will have.
-    unit: what an example is ("images" or "examples"). Numbers of epochs and steps count from 1.
+    unit: what an example is ("images" or "examples"). most_steps: after so many steps in all,
+    over the epochs, training ends. Numbers of epochs and steps count from 1.
     """
 
     model: Model
@@ -32,6 +33,7 @@ class Session:
     batch_size: int
     figures: tuple[str, ...]
     unit: str = "examples"
+    most_steps: int | None = field(default=None, init=False)
     stopped: str = field(default="", init=False)
 
     def stop(self, reason: str = "a callback stopped it") -> None:

@@ -43,8 +43,17 @@ class Run:
         self._seed = seed
         self._slice = 1
 
-    def epoch(self, number: int, ended: Callable[[int], bool], every_step: bool) -> None:
-        """Run an epoch; `ended(step)` is called between slices and tells whether to stop."""
+    def epoch(
+        self,
+        number: int,
+        ended: Callable[[int], bool],
+        every_step: bool,
+        most: int | None = None,
+    ) -> None:
+        """Run an epoch; `ended(step)` is called between slices and tells whether to stop.
+
+        most: there is a look after so many steps.
+        """
         if self._steps is None:
             self._stream_epoch(ended)
             return
@@ -52,7 +61,8 @@ class Run:
         size, done = self.source.batch_size, 0
         whole, rest = divmod(self.source.count, size)
         while done < whole:
-            steps = 1 if every_step else min(self._slice, whole - done)
+            left = min(whole, most or whole) - done
+            steps = 1 if every_step else max(1, min(self._slice, left))
             start = time.perf_counter()
             self._steps.run(steps, size)
             self._adapt(steps, time.perf_counter() - start)
@@ -96,6 +106,7 @@ def run_epochs(
     """All epochs of a training, with the callbacks told of everything."""
     every_step = [c for c in callbacks if _overrides(c, "on_step_end")]
     watching = [c for c in callbacks if _overrides(c, "on_progress")]
+    before = 0  # steps in the epochs before this one
 
     def ended(step: int) -> bool:
         if every_step or watching:
@@ -104,6 +115,8 @@ def run_epochs(
                 callback.on_step_end(step, logs)
             for callback in watching:
                 callback.on_progress(step, logs)
+        if session.most_steps is not None and before + step >= session.most_steps:
+            session.stop(f"{session.most_steps} steps have been run")
         return bool(session.stopped) and step < session.steps
 
     began = time.perf_counter()
@@ -112,9 +125,11 @@ def run_epochs(
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
             start = time.perf_counter()
-            training.epoch(epoch, ended, bool(every_step))
+            most = None if session.most_steps is None else session.most_steps - before
+            training.epoch(epoch, ended, bool(every_step), most)
+            before += session.steps
             logs = training.sums.read()
-            if validate is not None and not session.stopped:
+            if validate is not None:
                 logs |= validate()
             logs["seconds"] = time.perf_counter() - start
             _end_epoch(session, epoch, logs, callbacks)

@@ -26,6 +26,7 @@ from glubina.train.inputs import Examples
 from glubina.train.limits import Limits
 from glubina.train.protocol import Loss, Model, Optimizer, in_use
 from glubina.train.several import each, first, listed
+from glubina.train.watch import Watch
 
 _MOST_SHAPES = 8
 
@@ -240,8 +241,11 @@ def training(
     sums: Sums,
     augment: Augment | None = None,
     limits: Limits | None = None,
+    watch: Watch | None = None,
 ) -> Work:
     """What a training step does: augmentation, forward, backward, limits, update, sums."""
+    limits = limits or Limits()
+    watch = watch or Watch(())
 
     def work(x: Any, y: Any, fresh: Tensor | None) -> NDArray[np.int64]:
         given = y
@@ -250,11 +254,13 @@ def training(
         optimizer.zero_grad()
         outputs = model(x)
         value = loss(outputs, y)
-        if limits is None:
-            value.backward()
-        else:
-            limits.backward(value, model.parameters())
+        limits.minimised(value).backward()
+        parameters = list(model.parameters())
+        old = watch.before(value, parameters)
+        limits.clip(parameters)
         optimizer.step()
+        limits.restore()
+        watch.after(parameters, old)
         targets = y if augment is None else class_numbers(y, given)
         return sums.add(value, outputs, targets, fresh)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -42,7 +42,9 @@ from glubina.train.programs import (
 from glubina.train.progress import ProgressBar
 from glubina.train.protocol import Loss, Model, Optimizer, in_use, takes_labels
 from glubina.train.several import Several, each, first, listed
+from glubina.train.stopping import Stop
 from glubina.train.structure import Kept, Structure
+from glubina.train.watch import Watch
 
 PREDICT_BATCH = 256
 
@@ -96,6 +98,7 @@ class Trainer:
         seed: int | None = None,
         verbose: int = 1,
         augment: Any = None,
+        stop: Stop | None = None,
     ) -> History:
         """Train for a number of epochs and return the figures of each.
 
@@ -108,7 +111,7 @@ class Trainer:
         verbose: 0 silent, 1 a progress bar and a line per epoch, 2 lines only. augment: what is
         done to each mini-batch within the training step: an augmentation of
         `glubina.data.augment`, a list of them, or a function of the inputs; validation sees the
-        examples as they are.
+        examples as they are. stop: `train.Stop(...)`, when to end before the last epoch.
 
         Raises DataError (a ValueError) for data that cannot be used, before anything is changed.
         """
@@ -121,11 +124,12 @@ class Trainer:
         source, held = _sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
         if shuffle and source.loader is not None and not isinstance(x, DataLoader):
             source.loader.shuffle, source.loader.seed = True, seed
-        job = self._job("fit", source, dtype, "y", augment)
+        watched = () if stop is None else _stop(stop).watched
+        job = self._job("fit", source, dtype, "y", augment, watched)
         validation = None if held is None else self._job("validate", held, dtype, "validation y")
         optimizer = self.optimizer
         changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
-        work = training(self.model, optimizer, loss, job.sums, changed, self.limits)
+        work = training(self.model, optimizer, loss, job.sums, changed, self.limits, job.watch)
         run = self._run(job, work, seed, shuffle)
         validate = None if validation is None else self._validation(validation)
         names = job.sums.names
@@ -140,6 +144,8 @@ class Trainer:
             figures=(*names, *(f"val_{name}" for name in names if held is not None)),
             unit=source.unit,
         )
+        if stop is not None:
+            called += stop.callbacks(job.watch)
         if verbose:
             called.append(ProgressBar(bar=verbose == 1))
         run_epochs(session, run, validate, called)
@@ -215,7 +221,13 @@ class Trainer:
             return each(lambda output: tuple(output.shape), outputs)
 
     def _job(
-        self, name: str, source: Batches, dtype: np.dtype[Any], y: str, augment: Any = None
+        self,
+        name: str,
+        source: Batches,
+        dtype: np.dtype[Any],
+        y: str,
+        augment: Any = None,
+        watched: tuple[str, ...] = (),
     ) -> Job:
         """What is known of a run over a source: the program of the last one where it fits."""
         examples = source.examples
@@ -223,11 +235,11 @@ class Trainer:
         if examples is not None:
             arrays = (*listed(examples.x), *listed(examples.y))
             kinds = [(array.shape, array.dtype) for array in arrays]
-        found: Job | None = self._kept.take(name, self._key(kinds, source.count, augment))
+        found: Job | None = self._kept.take(name, self._key(kinds, source.count, augment, watched))
         if found is None:
             shape = self._output_shape(source, dtype, augment)
             sums = Sums(self._loss(), self.metrics)
-            found = Job(name, kinds, source, dtype, shape, sums, augment)
+            found = Job(name, kinds, source, dtype, shape, sums, augment, watch=Watch(watched))
         if examples is not None:
             targets = self._fitted(examples.y, found.shape, dtype, y)
             source = replace(source, examples=Examples(examples.x, targets))
@@ -240,10 +252,12 @@ class Trainer:
             return own(y, shape, dtype, name)
         return fit_targets(y, shape, takes_labels(self.loss), dtype, name)
 
-    def _key(self, kinds: list[Any] | None, count: int, augment: Any) -> tuple[Any, ...]:
+    def _key(
+        self, kinds: list[Any] | None, count: int, augment: Any, watched: tuple[str, ...]
+    ) -> tuple[Any, ...]:
         """What a kept program was made for, beside the structure."""
         parts = (self._optimizer, self.loss, self.metrics, augment)
-        return (kinds, count, *map(id, parts))
+        return (kinds, count, watched, *map(id, parts))
 
     def _keep(self, job: Job) -> None:
         """Keep a job's program for the next time, without the examples."""
@@ -252,7 +266,7 @@ class Trainer:
         job.steps.release()
         # what the key has as numbers of objects is kept alive by the structure
         roots = (self.model, self._optimizer, self.loss, self.metrics, job.augment)
-        key = self._key(job.kinds, job.source.count, job.augment)
+        key = self._key(job.kinds, job.source.count, job.augment, job.watch.names)
         self._kept.put(job.name, key, Structure(*roots), replace(job, source=Batches(1)))
 
     def _run(self, job: Job, work: Work, seed: int, shuffle: bool) -> Run:
@@ -302,6 +316,13 @@ class Job:
     sums: Sums
     augment: Any = None
     steps: Steps | None = None
+    watch: Watch = field(default_factory=lambda: Watch(()))
+
+
+def _stop(given: Any) -> Stop:
+    if not isinstance(given, Stop):
+        raise TypeError(f"stop must be a train.Stop(change=..., steps=..., ...), got {given!r}")
+    return given
 
 
 def _rows(inputs: Any, start: int, count: int) -> Any:
