@@ -423,8 +423,11 @@ end:
 }
 
 ; After a job: were the others a help? Where the cores are busy with other programs they are not:
-; the first thread waits for them longer than it would have worked without them. Then the next
-; jobs run alone, for many times as long as this one took, and longer if it happens again.
+; the first thread waits for them longer than it would have worked without them. Once is chance (a
+; job's first run meets fresh pages, which one thread may have to wait for); after the second time
+; the next job runs alone, after the third the next two or so, and so on up to sixteen times as
+; long as this one took, but no longer than a quarter of a second or four jobs: the cores may be
+; free again. Each job that was helped makes up for one that was not.
 ; (They may have had to wake first, which is no fault of theirs.)
 define internal void @judge(ptr %team, i64 %begin, i64 %threads, i1 %cold) nounwind {
   %adapts.p = getelementptr i8, ptr %team, i64 $TEAM_ADAPTS
@@ -445,20 +448,30 @@ define internal void @judge(ptr %team, i64 %begin, i64 %threads, i1 %cold) nounw
   %good = or i1 %help, %always
   br i1 %good, label %praise, label %blame
 praise:
+  %before = load i64, ptr %streak.p
+  %fewer = sub i64 %before, 1
+  %least = call i64 @llvm.smax.i64(i64 %fewer, i64 0)
+  store i64 %least, ptr %streak.p
+  br label %trust
+trust:
   store i64 0, ptr %until.p
-  store i64 0, ptr %streak.p
   ret void
 blame:
   %streak = load i64, ptr %streak.p
-  %factor = shl i64 16, %streak
-  %span = mul i64 %spent, %factor
+  %more = add i64 %streak, 1
+  %next = call i64 @llvm.smin.i64(i64 %more, i64 5)
+  store i64 %next, ptr %streak.p
+  %chance = icmp eq i64 %streak, 0
+  br i1 %chance, label %trust, label %doubt
+doubt:
+  %half = shl i64 %spent, %streak
+  %span = lshr i64 %half, 1
   %at.least = call i64 @llvm.smax.i64(i64 %span, i64 1000000)
-  %pause = call i64 @llvm.smin.i64(i64 %at.least, i64 2000000000)
+  %four = shl i64 %spent, 2
+  %bound = call i64 @llvm.smax.i64(i64 %four, i64 250000000)
+  %pause = call i64 @llvm.smin.i64(i64 %at.least, i64 %bound)
   %until = add i64 %now, %pause
   store i64 %until, ptr %until.p
-  %more = add i64 %streak, 1
-  %next = call i64 @llvm.smin.i64(i64 %more, i64 4)
-  store i64 %next, ptr %streak.p
   ret void
 }
 declare i64 @llvm.smax.i64(i64, i64)

@@ -114,9 +114,10 @@ def test_helpers_that_are_no_help_are_left_out_for_a_while() -> None:
 
     with TEAM.steadfast():
         assert [ran_with() for _ in range(10)] == [2] * 10
-    seen = [ran_with() for _ in range(10)]
-    assert seen[0] == 2
-    assert seen.count(1) >= 7  # not all, if the system took this thread off its core for long
+    seen = [ran_with() for _ in range(60)]
+    assert seen[:2] == [2, 2]  # once is no reason
+    assert 1 in seen[:6]
+    assert seen[20:].count(1) >= 30  # not all, as they are tried again
     with TEAM.steadfast():
         assert ran_with() == 2
     x = np.ones(500_000, np.float32)
