@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from glubina.nn import constraint, functional, init, penalty, utils
+from glubina.nn import constraint, functional, init, later, penalty, utils
 from glubina.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Softmin, Tanh
 from glubina.nn.adaptive import (
     AdaptiveAvgPool1d,
@@ -124,6 +124,7 @@ from glubina.nn.upsampling import Upsample
 if TYPE_CHECKING:
     from glubina.nn import blocks
     from glubina.nn.saving import load_model, save_model
+    from glubina.nn.unpooling import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -209,6 +210,9 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Maximum",
     "Mish",
     "Manual",
@@ -283,4 +287,6 @@ def __getattr__(name: str) -> Any:
         from glubina.nn import saving
 
         return getattr(saving, name)
+    if name in later.LAYERS:
+        return later.found(later.LAYERS, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

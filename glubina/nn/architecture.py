@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from glubina.nn import later
 from glubina.nn.errors import ArchitectureError
 
 Kind = TypeVar("Kind", bound=type)
@@ -66,8 +67,11 @@ def build(description: Any, where: str = "the architecture") -> Any:
         raise ArchitectureError(f"{where}: expected an object with 'class', got {description!r}")
     name = description["class"]
     if isinstance(name, str) and name not in CLASSES:
-        for module in LATER:
-            importlib.import_module(module)
+        if name in later.LAYERS:
+            later.found(later.LAYERS, name)
+        else:
+            for module in LATER:
+                importlib.import_module(module)
     kind = CLASSES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ArchitectureError(f"{where}: unknown class {name!r}{_suggestion(name)}")

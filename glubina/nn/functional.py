@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from glubina.nn import later
 from glubina.nn.activation import log_softmax, relu, sigmoid, softmax, softmin, tanh
 from glubina.nn.adaptive import (
     adaptive_avg_pool1d,
@@ -89,6 +92,9 @@ from glubina.nn.transposed import (
 )
 from glubina.nn.upsampling import interpolate
 
+if TYPE_CHECKING:
+    from glubina.nn.unpooling import max_unpool1d, max_unpool2d, max_unpool3d
+
 __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
@@ -149,6 +155,9 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mish",
     "mse_loss",
     "multi_margin_loss",
@@ -178,3 +187,10 @@ __all__ = [
     "threshold",
     "triplet_margin_loss",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What few networks need is loaded when it is asked for."""
+    if name in later.FUNCTIONS:
+        return later.found(later.FUNCTIONS, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

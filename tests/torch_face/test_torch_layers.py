@@ -170,7 +170,7 @@ def test_what_cannot_be_saved_or_loaded(tmp_path: Path) -> None:
     [
         (lambda: nn.Conv2d(3, 4), TypeError, "Conv2d: kernel_size must be given"),
         (lambda: nn.Linear(3, 4, biased=True), TypeError, "Linear: 'biased' is unknown; it takes"),
-        (lambda: nn.MaxPool2d(2, return_indices=True), NotImplementedError,
+        (lambda: nn.AdaptiveMaxPool2d(2, return_indices=True), NotImplementedError,
          "return_indices can only be False here, got True"),
         (lambda: nn.Conv2d(3, 4, 3)(torch.zeros(1, 8, 8, 3)), gl.errors.ShapeError,
          r"\(N, C, H, W\) with C = 3, got \(1, 8, 8, 3\); channels come first here"),

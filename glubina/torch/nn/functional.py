@@ -17,6 +17,7 @@ from glubina.torch.nn.layout import (
     channels_last,
     on_images,
     rank_of,
+    spatial_of,
     transposed_weight_last,
     weight_last,
 )
@@ -78,10 +79,11 @@ _SAME = {
 }  # fmt: skip
 _POOL = "input kernel_size stride=None padding=0"
 _IMAGES = {
-    **{f"max_pool{n}d": f"{_POOL} dilation!1 ceil_mode!False return_indices!False"
+    **{f"max_pool{n}d": f"{_POOL} dilation=1 ceil_mode=False return_indices=False"
        for n in (1, 2, 3)},
-    **{f"avg_pool{n}d": f"{_POOL} ceil_mode!False count_include_pad=True divisor_override!None"
-       for n in (1, 2, 3)},
+    "avg_pool1d": f"{_POOL} ceil_mode=False count_include_pad=True",
+    **{f"avg_pool{n}d": f"{_POOL} ceil_mode=False count_include_pad=True divisor_override=None"
+       for n in (2, 3)},
     **{f"adaptive_avg_pool{n}d": "input output_size" for n in (1, 2, 3)},
     **{f"adaptive_max_pool{n}d": "input output_size return_indices!False" for n in (1, 2, 3)},
     **{f"dropout{n}d": "input p=0.5 training=True inplace~" for n in (1, 2, 3)},
@@ -169,6 +171,20 @@ def _filter(name: str, weight: gl.Tensor, rank: int) -> None:
         )
 
 
+def _max_unpool(rank: int) -> Callable[..., Any]:
+    function = getattr(plain, f"max_unpool{rank}d")
+
+    def unpool(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+               output_size: Any = None) -> Any:  # fmt: skip
+        given = (kernel_size, stride, padding, spatial_of(output_size, rank))
+        return on_images(lambda x, i: function(x, i, *given), input, rank, others=(indices,))
+
+    unpool.__name__ = unpool.__qualname__ = f"max_unpool{rank}d"
+    unpool.__doc__ = function.__doc__
+    return unpool
+
+
+max_unpool1d, max_unpool2d, max_unpool3d = (_max_unpool(n) for n in (1, 2, 3))
 conv1d, conv2d, conv3d = (_conv(n) for n in (1, 2, 3))
 conv_transpose1d, conv_transpose2d, conv_transpose3d = (_conv_transpose(n) for n in (1, 2, 3))
 

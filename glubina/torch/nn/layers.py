@@ -6,7 +6,7 @@ from typing import Any
 
 import glubina.tensor as gl
 from glubina import nn
-from glubina.torch.nn.layout import on_images, rank_of
+from glubina.torch.nn.layout import on_images, rank_of, spatial_of
 from glubina.torch.nn.module import FACES, Module, adopt
 from glubina.torch.specification import Specification, take_options
 from glubina.torch.tensor import faced
@@ -80,10 +80,11 @@ SAME = {
 
 _POOL = "kernel_size stride=None padding=0"
 IMAGES = {
-    **{f"MaxPool{n}d": f"{_POOL} dilation!1 return_indices!False ceil_mode!False"
+    **{f"MaxPool{n}d": f"{_POOL} dilation=1 return_indices=False ceil_mode=False"
        for n in (1, 2, 3)},
-    **{f"AvgPool{n}d": f"{_POOL} ceil_mode!False count_include_pad=True divisor_override!None"
-       for n in (1, 2, 3)},
+    "AvgPool1d": f"{_POOL} ceil_mode=False count_include_pad=True",
+    **{f"AvgPool{n}d": f"{_POOL} ceil_mode=False count_include_pad=True divisor_override=None"
+       for n in (2, 3)},
     **{f"AdaptiveAvgPool{n}d": "output_size" for n in (1, 2, 3)},
     **{f"AdaptiveMaxPool{n}d": "output_size return_indices!False" for n in (1, 2, 3)},
     **{f"BatchNorm{n}d": _BATCH_NORM for n in (1, 2, 3)},
@@ -145,7 +146,20 @@ def _on_images(name: str) -> Any:
     return forward
 
 
+def _max_unpool(rank: int) -> Any:
+    base = getattr(nn, f"MaxUnpool{rank}d")
+
+    def forward(self: Any, input: Any, indices: Any, output_size: Any = None) -> Any:
+        size = spatial_of(output_size, rank)
+        return on_images(
+            lambda x, i: base.forward(self, x, i, size), input, rank, others=(indices,)
+        )
+
+    return face_of(f"MaxUnpool{rank}d", _POOL, forward)
+
+
 LAYERS: dict[str, Any] = {
+    **{f"MaxUnpool{n}d": _max_unpool(n) for n in (1, 2, 3)},
     **{name: face_of(name, text) for name, text in SAME.items()},
     **{name: face_of(name, text, _on_images(name)) for name, text in IMAGES.items()},
 }

@@ -35,31 +35,52 @@ def transposed_weight_last(weight: gl.Tensor) -> gl.Tensor:
 
 
 def on_images(
-    function: Callable[..., Any], x: Any, rank: int | None = None, channels: int | None = None
+    function: Callable[..., Any],
+    x: Any,
+    rank: int | None = None,
+    channels: int | None = None,
+    others: tuple[gl.Tensor, ...] = (),
 ) -> Any:
     """What a function of channels-last images gives for channels-first ones.
 
-    rank: the number of spatial axes; a single image (C, *spatial) is then taken as well.
+    rank: the number of spatial axes; a single image (C, *spatial) is then taken as well. others:
+    further tensors that lie like x. A function may give several images.
     """
     if not isinstance(x, gl.Tensor):
         raise gl.errors.DTypeError(
             f"expected a tensor, got {type(x).__name__}; torch.tensor(x) makes one"
         )
     if rank is None:
-        return faced(channels_first(function(channels_last(x))))
+        return _turned(function, (x, *others), False)
     single = x.ndim == rank + 1
     if x.ndim not in (rank + 1, rank + 2):
         raise ShapeError(f"expected input of shape {_SHAPES[rank]}, got {tuple(x.shape)}")
     if single:
-        x = gl.expand_dims(x, 0)
+        x, *rest = (gl.expand_dims(t, 0) for t in (x, *others))
+        others = tuple(rest)
     if channels is not None and x.shape[1] != channels:
         hint = "; channels come first here" if x.shape[-1] == channels else ""
         raise ShapeError(
             f"expected input of shape {_SHAPES[rank]} with C = {channels}, "
             f"got {tuple(x.shape)}{hint}"
         )
-    y = channels_first(function(channels_last(x)))
-    return faced(gl.squeeze(y, 0) if single else y)
+    return _turned(function, (x, *others), single)
+
+
+def _turned(function: Callable[..., Any], given: tuple[gl.Tensor, ...], single: bool) -> Any:
+    def back(y: gl.Tensor) -> Any:
+        y = channels_first(y)
+        return faced(gl.squeeze(y, 0) if single else y)
+
+    found = function(*[channels_last(x) for x in given])
+    return tuple(back(y) for y in found) if isinstance(found, tuple) else back(found)
+
+
+def spatial_of(size: Any, rank: int) -> Any:
+    """The spatial part of an `output_size`, which may be given as a whole shape (N, C, ...)."""
+    if size is None or isinstance(size, int):
+        return size
+    return tuple(size)[max(len(size) - rank, 0) :]
 
 
 def rank_of(name: str) -> int | None:
