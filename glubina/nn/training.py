@@ -9,7 +9,7 @@ from glubina.graph.node import Shape
 
 if TYPE_CHECKING:
     from glubina.metrics import Metric, MetricFunction
-    from glubina.optim import Optimizer
+    from glubina.optim import EMA, Optimizer
     from glubina.tensor import Tensor
     from glubina.train import History, Stop
     from glubina.train.trainer import Trainer
@@ -32,6 +32,7 @@ class Trainable:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         constraint: Callable[[], None] | Iterable[Callable[[], None]] | None = None,
+        ema: float | EMA | None = None,
     ) -> None:
         """Say how the module is trained and measured.
 
@@ -44,6 +45,8 @@ class Trainable:
         is without it. clip_norm, clip_value: limits of the gradients, as `optim.clip_grad_norm_`
         and `clip_grad_value_` set them. constraint: one or several functions without arguments
         that are called after each update (`nn.constraint.max_norm([layer.weight], 3.0)`).
+        ema: the decay of a moving average of the weights (0.999), or an `optim.EMA` of the module:
+        validation, callbacks after an epoch and the module after `fit` have the averaged weights.
         """
         from glubina import optim
         from glubina.nn.names import loss_named
@@ -53,7 +56,7 @@ class Trainable:
         limits = Limits.of(penalty, clip_norm, clip_value, constraint)
         rule: Any = optim.named(optimizer) if isinstance(optimizer, str) else optimizer
         compared: Any = loss_named(loss) if isinstance(loss, str) else loss
-        self._trainer = Trainer(self._as_model(), rule, compared, metrics, limits)
+        self._trainer = Trainer(self._as_model(), rule, compared, metrics, limits, ema)
 
     def fit(
         self,

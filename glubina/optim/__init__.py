@@ -1,4 +1,4 @@
-"""Update rules, schedules of the learning rate, and limits on gradients."""
+"""Update rules, schedules of the learning rate, limits on gradients, averages of weights."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from glubina.optim.adagrad import Adagrad
 from glubina.optim.adam import Adam, AdamW
 from glubina.optim.adam_kin import Adamax, NAdam, RAdam
 from glubina.optim.clip import clip_grad_norm_, clip_grad_value_
+from glubina.optim.ema import EMA
 from glubina.optim.lbfgs import LBFGS
 from glubina.optim.lion import Lion
 from glubina.optim.lr_scheduler import (
@@ -69,6 +70,7 @@ __all__ = [
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
     "CyclicLR",
+    "EMA",
     "ExponentialLR",
     "InversePowerLR",
     "LBFGS",

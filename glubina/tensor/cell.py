@@ -92,6 +92,15 @@ def leaf_of_node(origin: Node) -> Leaf:
     return leaf
 
 
+def leaf_alike(leaf: Leaf) -> Leaf:
+    """Another leaf with the same value; itself while that is pending."""
+    if leaf.number is not None:
+        return leaf_of_number(leaf.number, leaf.dtype)
+    if leaf.buffer is None:
+        return leaf
+    return leaf_of_buffer(leaf.buffer, leaf.shape, leaf.dtype)
+
+
 def placeholder(shape: Shape, dtype: DType) -> Leaf:
     """A leaf without a value: an argument of a function being traced."""
     return _leaf(shape, dtype)

@@ -11,6 +11,7 @@ from glubina.graph.errors import ShapeError
 from glubina.graph.node import Node
 from glubina.tensor import comparison, elementwise
 from glubina.tensor.base import claim, consume, made
+from glubina.tensor.cell import Leaf, leaf_alike
 from glubina.tensor.convert import Operand, as_tensor
 from glubina.tensor.errors import DTypeError, GradientError
 from glubina.tensor.mode import mode
@@ -24,6 +25,8 @@ def write(tensor: Tensor, node: Node, requires_grad: bool = False) -> Tensor:
     """Replace the tensor's value by what a node gives (same shape and dtype)."""
     if mode.trace is not None:
         mode.trace.wrote(tensor._cell)
+    elif type(node) is Leaf and (node.owner is None or not requires_grad):
+        node = leaf_alike(node)  # a recorded function knows a cell by its leaf
     cell = tensor._cell
     if cell.value() is not None:
         made.pending.append(weakref.ref(cell))  # its value is to be worked out again

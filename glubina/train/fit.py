@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.data import DataLoader, epoch_order
+from glubina.optim import EMA
+from glubina.train.averaging import averaging
 from glubina.train.callbacks import Callback, Session
 from glubina.train.history import Logs
 from glubina.train.inputs import Batches
@@ -102,8 +104,13 @@ def run_epochs(
     training: Run,
     validate: Callable[[], dict[str, float]] | None,
     callbacks: list[Callback],
+    average: EMA | None = None,
 ) -> None:
-    """All epochs of a training, with the callbacks told of everything."""
+    """All epochs of a training, with the callbacks told of everything.
+
+    With an average of the weights, validation and what is done after an epoch see the averaged
+    ones, and the model has them in the end.
+    """
     every_step = [c for c in callbacks if _overrides(c, "on_step_end")]
     watching = [c for c in callbacks if _overrides(c, "on_progress")]
     before = 0  # steps in the epochs before this one
@@ -120,7 +127,7 @@ def run_epochs(
         return bool(session.stopped) and step < session.steps
 
     began = time.perf_counter()
-    with _told(callbacks, session):
+    with _told(callbacks, session), averaging(average) as between:
         for epoch in range(1, session.epochs + 1):
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
@@ -129,10 +136,11 @@ def run_epochs(
             training.epoch(epoch, ended, bool(every_step), most)
             before += session.steps
             logs = training.sums.read()
-            if validate is not None:
-                logs |= validate()
-            logs["seconds"] = time.perf_counter() - start
-            _end_epoch(session, epoch, logs, callbacks)
+            with between():
+                if validate is not None:
+                    logs |= validate()
+                logs["seconds"] = time.perf_counter() - start
+                _end_epoch(session, epoch, logs, callbacks)
             if session.stopped:
                 break
     session.history.seconds += time.perf_counter() - began

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.metrics import Metric
+from glubina.optim import EMA
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, where
 from glubina.tensor.cell import leaf_of_array
@@ -242,6 +243,7 @@ def training(
     augment: Augment | None = None,
     limits: Limits | None = None,
     watch: Watch | None = None,
+    average: EMA | None = None,
 ) -> Work:
     """What a training step does: augmentation, forward, backward, limits, update, sums."""
     limits = limits or Limits()
@@ -261,6 +263,8 @@ def training(
         optimizer.step()
         limits.restore()
         watch.after(parameters, old)
+        if average is not None:
+            average.update()
         targets = y if augment is None else class_numbers(y, given)
         return sums.add(value, outputs, targets, fresh)
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from glubina.data import DataError, DataLoader
 from glubina.data.order import fresh_seed
 from glubina.metrics import Metric, MetricFunction, resolve
+from glubina.optim import EMA
 from glubina.tensor import Tensor, tensor
 from glubina.train.augmented import augmentation, augmented_shape
+from glubina.train.averaging import checked_ema
 from glubina.train.callbacks import Callback, Session, as_callbacks
 from glubina.train.fit import Run, run_epochs
 from glubina.train.history import History
@@ -58,6 +60,8 @@ class Trainer:
     parameters, or a function that makes one from them (called when training first begins, when
     layers that take their sizes from the data have them). loss: a function of (outputs, targets).
     metrics: names ("accuracy", "mse", "mae"), `Metric`s or functions (see `glubina.metrics`).
+    ema: the decay of a moving average of the weights, or an `optim.EMA` of the model; it is updated
+    in each step, measured and saved in place of the weights, and left in the model by `fit`.
     """
 
     def __init__(
@@ -67,9 +71,11 @@ class Trainer:
         loss: Loss | None = None,
         metrics: Sequence[str | Metric | MetricFunction] = (),
         limits: Limits | None = None,
+        ema: float | EMA | None = None,
     ) -> None:
         self.model = model
         self.limits = limits
+        self._ema = checked_ema(ema)
         self.loss = loss
         self.metrics = tuple(resolve(metric) for metric in metrics)
         self._optimizer = optimizer
@@ -84,6 +90,13 @@ class Trainer:
         if isinstance(self._optimizer, type) or not hasattr(self._optimizer, "step"):
             self._optimizer = self._optimizer(list(self.model.parameters()))
         return cast(Optimizer, self._optimizer)
+
+    @property
+    def average(self) -> EMA | None:
+        """The moving average of the weights, if one is wanted; made when it is first asked for."""
+        if isinstance(self._ema, float):
+            self._ema = EMA(self.model, self._ema)
+        return self._ema
 
     def fit(
         self,
@@ -129,7 +142,10 @@ class Trainer:
         validation = None if held is None else self._job("validate", held, dtype, "validation y")
         optimizer = self.optimizer
         changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
-        work = training(self.model, optimizer, loss, job.sums, changed, self.limits, job.watch)
+        average = self.average
+        work = training(
+            self.model, optimizer, loss, job.sums, changed, self.limits, job.watch, average
+        )
         run = self._run(job, work, seed, shuffle)
         validate = None if validation is None else self._validation(validation)
         names = job.sums.names
@@ -148,7 +164,7 @@ class Trainer:
             called += stop.callbacks(job.watch)
         if verbose:
             called.append(ProgressBar(bar=verbose == 1))
-        run_epochs(session, run, validate, called)
+        run_epochs(session, run, validate, called, average)
         self._keep(job)
         if validation is not None:
             self._keep(validation)
@@ -256,7 +272,7 @@ class Trainer:
         self, kinds: list[Any] | None, count: int, augment: Any, watched: tuple[str, ...]
     ) -> tuple[Any, ...]:
         """What a kept program was made for, beside the structure."""
-        parts = (self._optimizer, self.loss, self.metrics, augment)
+        parts = (self._optimizer, self.loss, self.metrics, augment, self._ema)
         return (kinds, count, watched, *map(id, parts))
 
     def _keep(self, job: Job) -> None:
@@ -265,7 +281,7 @@ class Trainer:
             return
         job.steps.release()
         # what the key has as numbers of objects is kept alive by the structure
-        roots = (self.model, self._optimizer, self.loss, self.metrics, job.augment)
+        roots = (self.model, self._optimizer, self.loss, self.metrics, job.augment, self._ema)
         key = self._key(job.kinds, job.source.count, job.augment, job.watch.names)
         self._kept.put(job.name, key, Structure(*roots), replace(job, source=Batches(1)))
 

@@ -366,6 +366,22 @@ def test_an_argument_that_is_known_from_outside_and_changed_is_refused() -> None
     assert state.numpy()[0] == 2.0
 
 
+def test_a_copy_is_another_tensor_than_its_source() -> None:
+    """Also for a function that was recorded while both had one value."""
+    w = gl.tensor([1.0, 2.0], requires_grad=True)
+    for source in (gl.tensor([1.0, 2.0]), w):
+        copy = gl.zeros(2)
+        with gl.no_grad():
+            copy.copy_(source)
+        both = gl.compile(lambda s=source, c=copy: (s * 2.0, c * 3.0))
+        both()
+        with gl.no_grad():
+            source.fill_(5.0)
+        doubled, tripled = both()
+        np.testing.assert_array_equal(doubled.numpy(), [10, 10])
+        np.testing.assert_array_equal(tripled.numpy(), [3, 6])
+
+
 def test_what_a_recording_left_behind_disturbs_nobody() -> None:
     """It has no value and never will; what others ask for later is worked out without it."""
     left: list[Any] = []
