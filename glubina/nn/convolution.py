@@ -98,6 +98,7 @@ class _Convolution(Module):
     """What the convolutions over 1, 2 and 3 axes share."""
 
     rank: ClassVar[int]
+    weight_order: ClassVar[str] = "out in"  # PyTorch's, before the window; here both stand last
 
     def __init__(
         self,

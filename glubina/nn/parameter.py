@@ -24,7 +24,8 @@ class Parameter(Tensor):
         """A parameter with a copy of the data."""
         array = data.numpy() if isinstance(data, Tensor) else numpy_array(data)
         self: Parameter = object.__new__(cls)
-        self._cell = Cell(leaf_of_array(np.ascontiguousarray(array)))
+        # a rank-0 array stays one: ascontiguousarray would make a vector of it
+        self._cell = Cell(leaf_of_array(np.ascontiguousarray(array).reshape(array.shape)))
         self._requires_grad = self._done = False
         self.grad = None
         self.is_uninitialised = False

@@ -117,6 +117,7 @@ class _ConvTranspose(Module):
     """What the transposed convolutions over 1, 2 and 3 axes share."""
 
     rank: ClassVar[int]
+    weight_order: ClassVar[str] = "in out"  # PyTorch's, before the window; here both stand last
 
     def __init__(
         self,

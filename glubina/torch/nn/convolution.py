@@ -26,6 +26,7 @@ class _Convolution:
     """The weight as PyTorch has it; each call turns it for the kernel."""
 
     rank: ClassVar[int]
+    weight_order: ClassVar[str] = ""  # the weight lies as PyTorch has it
     weight: Any
     bias: Any
     _around: Any
@@ -81,6 +82,7 @@ class _Transposed:
     """The weight as PyTorch has it, (in, out/groups, *window)."""
 
     rank: ClassVar[int]
+    weight_order: ClassVar[str] = ""  # the weight lies as PyTorch has it
     weight: Any
     bias: Any
     _geometry: Any

@@ -1,4 +1,4 @@
-"""`torch.nn.utils`: limits on gradients, parameters as one vector."""
+"""`torch.nn.utils`: limits on gradients, parameters as one vector, normalised weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import glubina.tensor as gl
+from glubina.nn.utils import parametrizations as parametrizations
+from glubina.nn.utils import parametrize as parametrize
+from glubina.nn.utils import remove_spectral_norm as remove_spectral_norm
+from glubina.nn.utils import remove_weight_norm as remove_weight_norm
+from glubina.nn.utils import spectral_norm as spectral_norm
+from glubina.nn.utils import weight_norm as weight_norm
 from glubina.optim import clip
 from glubina.torch.nn.utils import rnn as rnn
 from glubina.torch.reductions import norm
@@ -53,6 +59,7 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
 
 
 __all__ = [
-    *("clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "rnn"),
-    "vector_to_parameters",
+    *("clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "parametrizations"),
+    *("parametrize", "remove_spectral_norm", "remove_weight_norm", "rnn", "spectral_norm"),
+    *("vector_to_parameters", "weight_norm"),
 ]
