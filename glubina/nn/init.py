@@ -33,11 +33,14 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor on the standard deviation that keeps the variance through a nonlinearity.
 
-    'linear', 'sigmoid', 'conv1d'...: 1; 'tanh': 5/3; 'relu': √2; 'leaky_relu': √(2 / (1 + a²)),
-    a = 0.01 unless given; 'selu': 3/4.
+    'linear', 'sigmoid', 'conv1d', 'conv_transpose1d'...: 1; 'tanh': 5/3; 'relu': √2;
+    'leaky_relu': √(2 / (1 + a²)), a = 0.01 unless given; 'selu': 3/4.
     """
+    if param is not None and (isinstance(param, bool) or not isinstance(param, (int, float))):
+        raise ValueError(f"param must be a number, the slope of leaky_relu, got {param!r}")
     gains = {
-        **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d", "sigmoid"), 1.0),
+        **dict.fromkeys(("linear", "sigmoid"), 1.0),
+        **{f"conv{kind}{n}d": 1.0 for kind in ("", "_transpose") for n in (1, 2, 3)},
         "tanh": 5 / 3,
         "relu": math.sqrt(2),
         "leaky_relu": math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2)),
@@ -50,20 +53,26 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform numbers from a to b."""
+    if not a <= b:
+        raise ValueError(f"uniform_: a must be at most b, got a={a!r} and b={b!r}")
     return fill(tensor, draws().uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal numbers with this mean and standard deviation."""
+    if not std >= 0:
+        raise ValueError(f"normal_: std must not be negative, got {std!r}")
     return fill(tensor, draws().normal(mean, std, tensor.shape))
 
 
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Tensor:
-    """Normal numbers, drawn again where they lie outside a to b."""
+    """Normal numbers, drawn again where they lie outside a to b (no multiples of std)."""
     if not a < b:
-        raise ValueError(f"a must be below b, got {a} and {b}")
+        raise ValueError(f"trunc_normal_: a must be below b, got {a} and {b}")
+    if not std > 0:
+        raise ValueError(f"trunc_normal_: std must be above 0, got {std!r}")
     source = draws()
     values = source.normal(mean, std, tensor.shape)
     for _ in range(1000):
@@ -142,6 +151,55 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     q = q * np.sign(np.diagonal(r))  # without this the distribution is not uniform
     q = q if rows >= columns else q.T
     return fill(tensor, gain * q.reshape(tensor.shape))
+
+
+def lecun_uniform_(tensor: Tensor) -> Tensor:
+    """Uniform in ±√(3 / fan_in). Source: LeCun et al., "Efficient BackProp", 1998."""
+    bound = math.sqrt(3 / fans(tensor)[0])
+    return uniform_(tensor, -bound, bound)
+
+
+def lecun_normal_(tensor: Tensor) -> Tensor:
+    """Normal with std √(1 / fan_in), as SELU wants it. Source: LeCun et al., 1998."""
+    return normal_(tensor, 0, math.sqrt(1 / fans(tensor)[0]))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Filters (*window, in, out) that pass each channel on as it is, group by group.
+
+    Output i of a group is its input i, as far as there are both; the others are zero.
+    """
+    shape = tensor.shape
+    if len(shape) not in (3, 4, 5):
+        raise ValueError(f"dirac_ needs a filter of 3 to 5 axes, got shape {shape}")
+    if not (groups >= 1 and shape[-1] % groups == 0):
+        raise ValueError(
+            f"dirac_: groups must divide the outputs ({shape[-1]} of shape {shape}), got {groups!r}"
+        )
+    values = np.zeros(shape)
+    middle, each = tuple(n // 2 for n in shape[:-2]), shape[-1] // groups
+    for group in range(groups):
+        for i in range(min(each, shape[-2])):
+            values[(*middle, i, group * each + i)] = 1
+    return fill(tensor, values)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
+    """A matrix of normal numbers in which this share of each column is zero.
+
+    Source: Martens, "Deep learning via Hessian-free optimization", 2010.
+    """
+    if len(tensor.shape) != 2:
+        raise ValueError(f"sparse_ needs a matrix, got shape {tensor.shape}")
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparse_: sparsity must be from 0 to 1, got {sparsity!r}")
+    if not std >= 0:
+        raise ValueError(f"sparse_: std must not be negative, got {std!r}")
+    source, (rows, columns) = draws(), tensor.shape
+    values = source.normal(0, std, tensor.shape)
+    for column in range(columns):
+        values[source.permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
+    return fill(tensor, values)
 
 
 def default_(weight: Tensor, bias: Tensor | None) -> None:

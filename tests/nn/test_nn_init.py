@@ -32,6 +32,13 @@ def test_fans() -> None:
         (init.xavier_uniform_, {}, math.sqrt(2 / 300)),
         (init.xavier_normal_, {"gain": 2}, 2 * math.sqrt(2 / 300)),
         (init.kaiming_uniform_, {}, math.sqrt(2 / 100)),
+        (init.kaiming_uniform_, {"a": 2.0}, math.sqrt(2 / 5 / 100)),
+        (init.kaiming_normal_, {"nonlinearity": "tanh"}, 5 / 3 / 10),
+        (init.lecun_uniform_, {}, 1 / 10),
+        (init.lecun_normal_, {}, 1 / 10),
+        (init.trunc_normal_, {"std": 0.3}, 0.3),
+        (init.trunc_normal_, {}, 0.87963),
+        (init.sparse_, {"sparsity": 0.75, "std": 2.0}, 1.0),
         (init.kaiming_normal_, {"mode": "fan_out", "nonlinearity": "relu"}, math.sqrt(2 / 200)),
     ],
 )
@@ -64,6 +71,70 @@ def test_orthogonal(shape: tuple[int, ...]) -> None:
     q = filled(init.orthogonal_, shape).reshape(-1, shape[-1])
     q = q if q.shape[0] >= q.shape[1] else q.T
     np.testing.assert_allclose(q.T @ q, np.eye(q.shape[1]), atol=1e-6)
+
+
+def _share(values: Any, std: float) -> Any:
+    """The share of normal numbers of this deviation below each value."""
+    return [0.5 * (1 + math.erf(v / std / math.sqrt(2))) for v in values]
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "below"),
+    [
+        (init.normal_, {"std": 0.5}, lambda v: _share(v, 0.5)),
+        (init.lecun_normal_, {}, lambda v: _share(v, 0.1)),
+        (init.uniform_, {"a": -1.0, "b": 3.0}, lambda v: (v + 1) / 4),
+        (
+            init.trunc_normal_,
+            {"std": 1.0, "a": -1.0, "b": 1.0},
+            lambda v: (np.array(_share(v, 1.0)) - _share([-1], 1.0)[0]) / 0.6826895,
+        ),
+    ],
+)
+def test_distributions(function: Any, options: dict[str, Any], below: Any) -> None:
+    """Kolmogorov's distance of 20,000 numbers, which chance makes larger in one case of 1e5."""
+    gl.manual_seed(1)
+    values = np.sort(filled(function, **options).ravel()).astype("d")
+    ranks = (np.arange(values.size) + 0.5) / values.size
+    assert np.abs(ranks - below(values)).max() < 2.5 / math.sqrt(values.size)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_dirac_passes_channels_on(rank: int, groups: int) -> None:
+    gl.manual_seed(0)
+    layer = getattr(nn, f"Conv{rank}d")(4, 4, 3, padding=1, groups=groups, bias=False)
+    init.dirac_(layer.weight, groups)
+    x = np.random.default_rng(0).standard_normal((2, *(5,) * rank, 4)).astype("f")
+    np.testing.assert_array_equal(layer(gl.tensor(x)).numpy(), x)
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 1.0])
+def test_sparse(sparsity: float) -> None:
+    zeros = (filled(init.sparse_, (30, 7), sparsity=sparsity) == 0).sum(axis=0)
+    assert zeros.tolist() == [math.ceil(sparsity * 30)] * 7
+
+
+def test_errors() -> None:
+    matrix, vector = gl.zeros((3, 4)), gl.zeros((3,))
+    with pytest.raises(ValueError, match="a must be at most b, got a=2 and b=1"):
+        init.uniform_(matrix, 2, 1)
+    for function in (init.normal_, init.trunc_normal_):
+        with pytest.raises(ValueError, match=r"std must .*, got -1"):
+            function(matrix, std=-1)
+    with pytest.raises(ValueError, match="mode is 'fan_in' or 'fan_out', got 'in'"):
+        init.kaiming_normal_(matrix, mode="in")
+    with pytest.raises(ValueError, match=r"dirac_ needs a filter of 3 to 5 axes, got shape \(3,"):
+        init.dirac_(matrix)
+    with pytest.raises(ValueError, match=r"groups must divide the outputs \(5 .*, got 2"):
+        init.dirac_(gl.zeros((3, 4, 5)), 2)
+    with pytest.raises(ValueError, match="sparsity must be from 0 to 1, got 2"):
+        init.sparse_(matrix, 2)
+    for function in (init.eye_, init.sparse_):
+        with pytest.raises(ValueError, match=r"needs a matrix, got shape \(3,\)"):
+            function(vector, *[0.5] * (function is init.sparse_))
+    with pytest.raises(ValueError, match=r"param must be a number, .* got '0.1'"):
+        init.calculate_gain("leaky_relu", "0.1")  # type: ignore[arg-type]
 
 
 def test_gains() -> None:

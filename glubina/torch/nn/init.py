@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 import glubina.tensor as gl
 from glubina.nn import init as plain
 from glubina.nn.formula import fill
@@ -42,29 +40,8 @@ xavier_normal_ = _turned(plain.xavier_normal_)
 kaiming_uniform_ = _turned(plain.kaiming_uniform_)
 kaiming_normal_ = _turned(plain.kaiming_normal_)
 orthogonal_ = _turned(plain.orthogonal_)
+dirac_ = _turned(plain.dirac_)
+sparse_ = _turned(plain.sparse_)
 uniform, normal, constant = uniform_, normal_, constant_
 xavier_uniform, xavier_normal = xavier_uniform_, xavier_normal_
 kaiming_uniform, kaiming_normal, orthogonal = kaiming_uniform_, kaiming_normal_, orthogonal_
-
-
-def dirac_(tensor: Any, groups: int = 1) -> Any:
-    """Filters (out, in, *window) that pass each channel on as it is."""
-    if tensor.ndim not in (3, 4, 5):
-        raise ValueError(f"dirac_ needs a filter of 3 to 5 axes, got {tuple(tensor.shape)}")
-    values = np.zeros(tensor.shape)
-    each = tensor.shape[0] // groups
-    middle = tuple(n // 2 for n in tensor.shape[2:])
-    for group in range(groups):
-        for i in range(min(each, tensor.shape[1])):
-            values[(group * each + i, i, *middle)] = 1
-    return fill(tensor, values)
-
-
-def sparse_(tensor: Any, sparsity: float, std: float = 0.01) -> Any:
-    """A matrix of normal numbers in which this share of each column is zero."""
-    normal_(tensor, 0, std)
-    values = np.array(tensor.numpy())
-    zeros = int(np.ceil(sparsity * values.shape[0]))
-    for column in range(values.shape[1]):
-        values[gl.randperm(values.shape[0]).numpy()[:zeros], column] = 0
-    return fill(tensor, values)
