@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from glubina.graph import origins
 from glubina.graph.errors import GraphError
 from glubina.graph.loops import lifted
 from glubina.graph.node import Node, rebuild, remake, topological
@@ -35,6 +36,19 @@ def backward(seeds: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node]:
         if node.op.together is not None:
             waiting[_family(node)] += 1
     received = {output: seed for output, seed in seeds.items() if output in leads}
+    with origins.passing():
+        _send_back(order, leads, waiting, received)
+    return [received[w] if w in received else full_like(w, 0) for w in wrt]
+
+
+def _send_back(
+    order: Sequence[Node],
+    leads: set[Node],
+    waiting: Counter[Family],
+    received: dict[Node, Node],
+) -> None:
+    """Go through the nodes in reverse order; `received` becomes the gradient of each."""
+    watch = origins.watch
     for node in reversed(order):
         gradient = received.get(node)
         if node.op.together is not None:
@@ -47,13 +61,14 @@ def backward(seeds: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node]:
             relatives = [node] if gradient is not None else []
         if not relatives or not any(s in leads for s in node.sources):
             continue
+        if watch is not None:
+            watch.source, watch.backward = node, True
         parts = _parts(relatives, [received[n] for n in relatives])
         for source, part in zip(node.sources, parts, strict=True):
             if part is None or source not in leads:
                 continue
             sofar = received.get(source)
             received[source] = part if sofar is None else add(sofar, part)
-    return [received[w] if w in received else full_like(w, 0) for w in wrt]
 
 
 Family = tuple[object, ...]
@@ -83,11 +98,13 @@ def expand(outputs: Sequence[Node]) -> list[Node]:
 
     Of values with derivatives of their own (`ops.hook`) only the value is left.
     """
-    return without_hooks(_expanded(outputs))
+    with origins.passing():
+        return without_hooks(_expanded(outputs))
 
 
 def _expanded(outputs: Sequence[Node]) -> list[Node]:
     outputs = lifted(opened(outputs))
+    watch = origins.watch
     table: dict[Node, Node] = {}
     order = topological(outputs)
     asked: dict[Node, list[Node]] = {}
@@ -107,6 +124,8 @@ def _expanded(outputs: Sequence[Node]) -> list[Node]:
             found = gradients(table[loss], [table[p.sources[1]] for p in ready])
             table.update(zip(ready, found, strict=True))
         else:
+            if watch is not None:
+                watch.source, watch.backward = node, False
             table[node] = remake(node, tuple([table[s] for s in node.sources]))
     return [table[o] for o in outputs]
 

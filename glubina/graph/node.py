@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glubina.graph import origins
 from glubina.graph.errors import ShapeError
 
 Array = NDArray[Any]
@@ -85,6 +86,8 @@ def make(op: Primitive, sources: tuple[Node, ...], attributes: Any = ()) -> Node
         check_extents(op.name, shape)
         node = new(op, sources, attributes, shape, dtype)
         _known[key] = node
+    if origins.watch is not None:
+        origins.watch.note(node)
     return node
 
 
@@ -104,6 +107,8 @@ def new(
     node.attributes = attributes
     node.shape = shape
     node.dtype = dtype
+    if origins.watch is not None:
+        origins.watch.note(node)
     return node
 
 
@@ -128,8 +133,14 @@ def rebuild(
 ) -> list[Node]:
     """The outputs with every node replaced by `change(node, its new sources)`."""
     table: dict[Node, Node] = {}
+    watch = origins.watch
+    around = watch.source if watch is not None else None
     for node in topological(outputs):
+        if watch is not None:
+            watch.source = node
         table[node] = change(node, tuple([table[s] for s in node.sources]))
+    if watch is not None:
+        watch.source = around
     return [table[o] for o in outputs]
 
 

@@ -69,7 +69,9 @@ def number(x: Node, value: float) -> Node:
 @lru_cache(maxsize=64)
 def zeros(count: int, dtype: DType) -> Tensor:
     """A vector of zeros that is never written to."""
-    return held(np.zeros(count, dtype))
+    made = held(np.zeros(count, dtype))
+    made._cell.node.number = 0  # type: ignore[attr-defined]  # every element: it is no input
+    return made
 
 
 def check_labels(labels: Tensor, classes: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from glubina.graph import GraphError
+from glubina.graph import GraphError, origins
 from glubina.nn import state
 from glubina.nn.errors import place
 from glubina.nn.parameter import Parameter, put
@@ -48,7 +48,11 @@ class Module(Trainable):
         if mode.trace is not None:
             guard(lambda: self.training, ("training", self))  # recorded anew when it changes
         try:
-            result = self.forward(*args, **kwargs)
+            if origins.watch is None:
+                result = self.forward(*args, **kwargs)
+            else:
+                with origins.watch.inside(self):
+                    result = self.forward(*args, **kwargs)
         except GraphError as error:
             place(error, self)
             raise

@@ -170,16 +170,17 @@ def _flops(node: Node, counted: set[object]) -> int:
             continue
         counted.add(current)
         stack.extend(current.sources)
-        total += _arithmetic(current)
+        total += arithmetic(current)
         if current.op is ops.SCAN:
             loop = current.attributes.loop
             if (current.sources, loop) not in counted:  # other results come with it
                 counted.add((current.sources, loop))
-                total += loop.steps * sum(map(_arithmetic, topological(body_of(current))))
+                total += loop.steps * sum(map(arithmetic, topological(body_of(current))))
     return total
 
 
-def _arithmetic(node: Node) -> int:
+def arithmetic(node: Node) -> int:
+    """The additions, multiplications and the like of one node."""
     name, family = node.op.name, node.op.family
     if name == "matmul":
         return 2 * node.size * node.sources[0].shape[-1]

@@ -7,11 +7,11 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glubina.graph import origins
 from glubina.graph.autodiff import expand
 from glubina.graph.node import Node, topological
 from glubina.graph.ops.marker import GRADIENT
@@ -116,7 +116,7 @@ watchers: list[Callable[[Compiled], None]] = []
 """Called before each run; see `glubina.tensor.debug`."""
 
 _compiled: dict[Key, Compiled] = {}
-_places: Counter[tuple[str, int]] = Counter()
+_places: Counter[origins.Place] = Counter()
 _MANY = 32
 
 
@@ -130,7 +130,8 @@ def find(
     """What runs this structure, made when the structure is new."""
     compiled = _compiled.get(key)
     if compiled is None:
-        compiled = _compiled[key] = Compiled(outputs, leaves, updates, merge)
+        with origins.passing():
+            compiled = _compiled[key] = Compiled(outputs, leaves, updates, merge)
         if not compiled.interpreted:
             _count_place()
     return compiled
@@ -148,17 +149,15 @@ def structures_seen() -> int:
 
 def _count_place() -> None:
     """Warn when one line of the user's code keeps making new programs."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("glubina."):
-        frame = frame.f_back
-    if frame is None:
+    place = origins.user_place(sys._getframe())
+    if place is None:
         return
-    place = frame.f_code.co_filename, frame.f_lineno
     _places[place] += 1
     if _places[place] == _MANY:
         warnings.warn(
-            f"{place[0]}, line {place[1]}, has made {_MANY} different programs: something changes "
-            "from step to step, such as shapes, or Python values that decide what is computed",
+            f"{place.file}, line {place.line}, has made {_MANY} different programs: something "
+            "changes from step to step, such as shapes, or Python values that decide what is "
+            "computed",
             RuntimeWarning,
             stacklevel=2,
         )

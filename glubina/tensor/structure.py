@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from glubina.graph.autodiff import expand
-from glubina.graph.node import Node, Primitive, make, new, topological
+from glubina.graph.node import Node, Primitive, make, new, rebuild, remake, topological
 from glubina.graph.ops.source import INPUT, InputAttributes
 from glubina.tensor.cell import Leaf
 
@@ -100,17 +100,10 @@ def without_variables(outputs: Sequence[Node]) -> list[Node]:
     if not any(node.op is VARIABLE for node in topological(outputs)):
         return list(outputs)
     outputs = expand(outputs)
-    order = topological(outputs)
-    table: dict[Node, Node] = {}
-    for node in order:
-        sources = tuple([table[s] for s in node.sources])
-        if node.op is VARIABLE:
-            table[node] = sources[0]
-        elif sources == node.sources:
-            table[node] = node
-        else:
-            table[node] = make(node.op, sources, node.attributes)
-    return [table[o] for o in outputs]
+    return rebuild(
+        outputs,
+        lambda node, sources: sources[0] if node.op is VARIABLE else remake(node, sources),
+    )
 
 
 def with_fresh_leaves(
@@ -134,8 +127,5 @@ def with_fresh_leaves(
             if leaf.buffer is not None:
                 buffers[id(leaf.buffer)] = fresh
         table[leaf] = fresh
-    for node in topological(outputs):
-        if node not in table:
-            sources = tuple([table[s] for s in node.sources])
-            table[node] = node if not sources else make(node.op, sources, node.attributes)
-    return [table[o] for o in outputs], inputs, numbers
+    found = rebuild(outputs, lambda node, sources: table.get(node) or remake(node, sources))
+    return found, inputs, numbers

@@ -1,0 +1,38 @@
+"""See through it: computations, derivatives, kernels and training made visible.
+
+The room itself can be called: `gl.explain(loss)` is `glubina.explain.explain(loss)`.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from glubina.explain.computation import Edge, Explanation, Vertex
+from glubina.explain.errors import ExplainError
+from glubina.explain.frames import Frame
+from glubina.explain.influence import Influence, Path
+from glubina.explain.opening import explain, paths
+
+__all__ = [
+    "Edge",
+    "ExplainError",
+    "Explanation",
+    "Frame",
+    "Influence",
+    "Path",
+    "Vertex",
+    "explain",
+    "paths",
+]
+
+
+class _Room(ModuleType):
+    """A module that can be called."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Explanation:
+        return explain(*arguments, **keywords)
+
+
+sys.modules[__name__].__class__ = _Room

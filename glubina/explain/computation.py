@@ -1,0 +1,404 @@
+"""The explanation of a computation as data: its vertices, its edges, values and derivatives.
+
+A vertex is a node of the engine's graph that deserves a place in a drawing. Constants, and
+operations that change only the form (`formulas.INLINE`), are part of the formula of their user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glubina.explain.errors import ExplainError
+from glubina.explain.formulas import INLINE, Writer, constant_of, opened_alone, title
+from glubina.explain.local import Local, value_of_leaf
+from glubina.graph import ops
+from glubina.graph.autodiff import expand
+from glubina.graph.interpreter import interpret
+from glubina.graph.node import Node, topological
+from glubina.graph.ops import opened
+from glubina.graph.ops.source import INPUT
+from glubina.graph.origins import Origin
+from glubina.graph.simplify import simplify
+from glubina.nn.summary import arithmetic
+from glubina.tensor import Tensor
+from glubina.tensor.base import wrap
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from glubina.explain.frames import Frame
+    from glubina.explain.influence import Influence
+    from glubina.explain.words import Derivation
+
+Array = NDArray[Any]
+
+_MUCH = 20_000_000_000  # arithmetic operations that NumPy does in some seconds
+
+
+class Vertex:
+    """One step of a computation.
+
+    number: its place in the order of evaluation. name: of the variable or parameter, or v1, v2,
+        ... kind: "input", "parameter" (derivatives are taken by it) or "operation". operation: what
+        it does ("multiply"; a layer's or loss's formula by its name). formula, latex: over the
+        names of the vertices that it is made of; for leaves the name. shape, dtype: of the value.
+    module: the dotted path of the layer that it belongs to, "" if there is none. origin: its line
+        and the layers around it, where they were recorded.
+    """
+
+    def __init__(
+        self, explanation: Explanation, node: Node, number: int, name: str, kind: str
+    ) -> None:
+        self._explanation = explanation
+        self.node = node
+        self.number = number
+        self.name = name
+        self.kind = kind
+        self.operation = title(node)
+        self.shape = node.shape
+        self.dtype = node.dtype
+        self.incoming: list[Edge] = []
+        self.outgoing: list[Edge] = []
+        self.module = ""
+        self.origin: Origin | None = None
+
+    @cached_property
+    def formula(self) -> str:
+        """What it computes, as plain text; the name of a leaf."""
+        return self._explanation.written(self, latex=False)
+
+    @cached_property
+    def latex(self) -> str:
+        """What it computes, in LaTeX."""
+        return self._explanation.written(self, latex=True)
+
+    @property
+    def value(self) -> Array:
+        """The forward value."""
+        return self._explanation.values[self.node]
+
+    @property
+    def derivative(self) -> Array | None:
+        """The accumulated derivative ∂output/∂this, in the shape of the value.
+
+        None for whole numbers and truth values, which have none.
+        """
+        return self._explanation.derivatives.get(self.node)
+
+    @property
+    def sources(self) -> tuple[Vertex, ...]:
+        """The vertices that it is made of."""
+        return tuple([edge.source for edge in self.incoming])
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.shape)) or "scalar"
+        return f"<{self.name}: {self.formula}, {self.dtype.name} {shape}>"
+
+
+class Edge:
+    """That one vertex is made of another, and how it depends on it.
+
+    formula, latex: the local derivative ∂target/∂source where the operation is element-wise; else
+        the source's share of the derivative, with δ for the target's.
+    """
+
+    def __init__(self, source: Vertex, target: Vertex, local: Local) -> None:
+        self.source = source
+        self.target = target
+        self._local = local
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element of the target depends on one element of the source alone."""
+        return self._local.elementwise
+
+    @property
+    def smooth(self) -> bool:
+        """Whether there is a derivative: not by whole numbers and truth values, nor of them."""
+        return self.source.dtype.kind == "f" and self.target.dtype.kind == "f"
+
+    @cached_property
+    def local(self) -> Array | None:
+        """The local derivative ∂target/∂source, element by element, in the target's shape.
+
+        None where an element of the target depends on several of the source: see `jacobian()`.
+        """
+        return self._local.slopes(self.source.node) if self.elementwise and self.smooth else None
+
+    @cached_property
+    def contribution(self) -> Array | None:
+        """What the source's derivative gets through this edge: those of all edges add up to it."""
+        seed = self.target.derivative
+        return None if seed is None or not self.smooth else self._local.pull(self.source.node, seed)
+
+    def pull(self, seed: Array) -> Array:
+        """The derivative by the source, given that by the target."""
+        return self._local.pull(self.source.node, np.asarray(seed, self.target.dtype))
+
+    def jacobian(self) -> Array:
+        """∂target/∂source of every element by every element: target's shape, then source's."""
+        return self._local.jacobian(self.source.node)
+
+    @cached_property
+    def formula(self) -> str:
+        """The local derivative as text; empty where there is none."""
+        return "" if not self.smooth else self._local.written(self.source.node, latex=False)
+
+    @cached_property
+    def latex(self) -> str:
+        """The local derivative in LaTeX; empty where there is none."""
+        return "" if not self.smooth else self._local.written(self.source.node, latex=True)
+
+    def __repr__(self) -> str:
+        return f"<{self.source.name} → {self.target.name}: {self.formula}>"
+
+
+class Explanation:
+    """A computation laid open: `nodes` in the order of evaluation, and `edges` between them.
+
+    output: the vertex that everything leads to. seed: what the derivative starts with there (ones).
+    """
+
+    def __init__(
+        self,
+        output: Node,
+        names: Mapping[Node, str],
+        *,
+        parameters: Iterable[Node] = (),
+        origins: Mapping[Node, Origin] | None = None,
+        operations: bool = False,
+    ) -> None:
+        if operations:
+            names, output = _all_opened(names, output)
+        self._root = _visible(output)
+        learned = set(parameters)
+        self.nodes: tuple[Vertex, ...] = ()
+        self.edges: tuple[Edge, ...] = ()
+        self._by_node: dict[Node, Vertex] = {}
+        self._named(names, learned)
+        for placed in self._by_node.values():
+            placed.origin = (origins or {}).get(placed.node)
+        self._connect()
+        self.output = self._by_node[self._root]
+
+    # -- building --------------------------------------------------------------------------------
+
+    def _named(self, names: Mapping[Node, str], learned: set[Node]) -> None:
+        taken = set(names.values())
+        count = 0
+        vertices: list[Vertex] = []
+        for node in _in_order(self._root):
+            name = names.get(node)
+            if name is None:
+                while name is None or name in taken:
+                    count += 1
+                    name = f"v{count}" if node.sources else f"x{count}"
+            kind = "operation" if node.sources else "input"
+            if not node.sources and (node in learned or _is_learned(node)):
+                kind = "parameter"
+            vertex = Vertex(self, node, len(vertices) + 1, name, kind)
+            vertices.append(vertex)
+            self._by_node[node] = vertex
+        self.nodes = tuple(vertices)
+        self._names = {vertex.node: vertex.name for vertex in vertices}
+
+    def _connect(self) -> None:
+        edges = []
+        for target in self.nodes:
+            reads = [self._by_node[node] for node in reads_of(target.node)]
+            if not reads:
+                continue
+            local = Local(target.node, [r.node for r in reads], self._names, self._value_of)
+            for source in reads:
+                edge = Edge(source, target, local)
+                source.outgoing.append(edge)
+                target.incoming.append(edge)
+                edges.append(edge)
+        self.edges = tuple(edges)
+
+    def _value_of(self, node: Node) -> Array:
+        return self.values[node]
+
+    def written(self, vertex: Vertex, *, latex: bool) -> str:
+        """A vertex's formula over the names of its sources."""
+        names = {edge.source.node: edge.source.name for edge in vertex.incoming}
+        writer = Writer(names, latex=latex)
+        return writer.write(vertex.node) if vertex.incoming else writer.name(vertex.name)
+
+    # -- numbers ---------------------------------------------------------------------------------
+
+    @cached_property
+    def values(self) -> dict[Node, Array]:
+        """The value of each vertex's node."""
+        return _worked_out([v.node for v in self.nodes], [v.node for v in self.nodes])
+
+    @cached_property
+    def derivatives(self) -> dict[Node, Array]:
+        """∂output/∂node of each vertex's node; of the sum of an output of several elements."""
+        if self._root.dtype.kind != "f":
+            return {}
+        total = ops.sum(self._root, tuple(range(len(self._root.shape))))
+        floating = [v.node for v in self.nodes if v.dtype.kind == "f"]
+        return _worked_out(floating, [ops.gradient(total, node) for node in floating])
+
+    # -- finding ---------------------------------------------------------------------------------
+
+    def __getitem__(self, which: str | int | Tensor) -> Vertex:
+        """The vertex of a name, a number, or a tensor."""
+        if isinstance(which, Tensor):
+            node = _visible(which._cell.node)
+            found = [v for v in self.nodes if v.node in (node, which._cell.leaf)]
+        else:
+            found = [v for v in self.nodes if which in (v.name, v.number)]
+        if not found:
+            known = ", ".join(v.name for v in self.nodes[:40])
+            what = "this tensor" if isinstance(which, Tensor) else repr(which)
+            raise ExplainError(f"{what} is no part of this computation; there are {known}")
+        return found[0]
+
+    def __iter__(self) -> Iterator[Vertex]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    # -- showing ---------------------------------------------------------------------------------
+
+    def text(self, depth: int | None = None) -> str:
+        """A table of the vertices. depth: layers so deep are one line each."""
+        from glubina.explain.text import table
+
+        return table(self, depth)
+
+    def svg(self, depth: int | None = None, *, direction: str = "auto") -> str:
+        """A drawing that stands alone. depth: layers so deep are one box each (None: none are).
+
+        direction: "right", "down", or "auto": down where the graph is long.
+        """
+        from glubina.explain import svg, view
+
+        return svg.drawing(view.view(self, depth), direction=direction)
+
+    def steps(self, depth: int | None = None) -> list[Frame]:
+        """The run one vertex at a time: forward values, then derivatives backward."""
+        from glubina.explain.frames import frames
+
+        return frames(self, depth)
+
+    def animation(self, depth: int | None = None, *, seconds: float = 0.8) -> str:
+        """The steps as an SVG drawing that plays by itself, `seconds` for each."""
+        from glubina.explain.frames import animation
+
+        return animation(self, depth, seconds)
+
+    def save(self, path: str | os.PathLike[str], depth: int | None = None) -> Path:
+        """Write the drawing (.svg), a page for a browser (.html), or the table (.txt)."""
+        from glubina.explain.saving import save
+
+        return save(self, path, depth)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_svg_(self) -> str:
+        return self.svg(None if len(self) <= 60 else 1)
+
+    def derivation(self, which: Any) -> Derivation:
+        """The derivative by a vertex (or its name, number, tensor) in words: see `Derivation`."""
+        from glubina.explain.words import derivation
+
+        return derivation(self, which)
+
+    def paths(
+        self,
+        source: Any,
+        target: Any = None,
+        *,
+        source_index: tuple[int, ...] | None = None,
+        target_index: tuple[int, ...] | None = None,
+    ) -> Influence:
+        """Every path from `source` to `target`, and the derivative that comes along each.
+
+        source, target: vertices, their names or numbers, or tensors; the target is the output if
+            it is not given. source_index, target_index: of one element of each, as in an array.
+
+        Raises ExplainError for what is no part of the computation, an index outside, and where
+        there are more than 1,000 paths.
+        """
+        from glubina.explain.influence import influence
+
+        return influence(self, source, target, source_index=source_index, target_index=target_index)
+
+
+def _worked_out(keys: Sequence[Node], nodes: Sequence[Node]) -> dict[Node, Array]:
+    """The values of nodes by their keys.
+
+    By the interpreter, node by node, which is what the kernels are tested against and needs no
+    compiler; by one native program where that would take long.
+    """
+    plain = simplify(expand(nodes))
+    order = topological(plain)
+    if sum(map(arithmetic, order)) > _MUCH:
+        tensors = [wrap(node) for node in nodes]
+        values = [tensor.numpy() for tensor in tensors]
+    else:
+        leaves = {n: value_of_leaf(n) for n in order if n.op is INPUT}
+        values = [value.copy() for value in interpret(plain, leaves)]
+    for value in values:
+        value.flags.writeable = False
+    return dict(zip(keys, values, strict=True))
+
+
+def _visible(node: Node) -> Node:
+    """The node itself or, below what changes only the form, the first that has a vertex."""
+    while node.op.name in INLINE and node.sources:
+        node = node.sources[0]
+    return node
+
+
+def reads_of(node: Node) -> list[Node]:
+    """The nodes with vertices that a node is made of, each once, in the order of the formula."""
+    result, inputs = opened_alone(node)
+    needed = set(topological([result]))
+    found: dict[Node, None] = {}
+    for source, x in zip(node.sources, inputs, strict=True):
+        below = _visible(source)
+        if x in needed and constant_of(below) is None:
+            found[below] = None
+    return list(found)
+
+
+def _in_order(root: Node) -> list[Node]:
+    """The nodes with vertices, each after those that it is made of."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = [(root, False)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((s, False) for s in reversed(reads_of(node)) if s not in seen)
+    return order
+
+
+def _is_learned(node: Node) -> bool:
+    owner = getattr(node, "owner", None)
+    tensor = owner() if owner is not None else None
+    return tensor is not None and bool(tensor.requires_grad)
+
+
+def _all_opened(names: Mapping[Node, str], output: Node) -> tuple[dict[Node, str], Node]:
+    """The graph with every formula opened, and the names of what is still there."""
+    known = [node for node in names if node.sources]
+    result, *others = opened([output, *known])
+    table = dict(zip(known, others, strict=True))
+    return {table.get(node, node): name for node, name in names.items()}, result

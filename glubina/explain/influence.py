@@ -1,0 +1,190 @@
+"""Which way one value influences another: the paths between them, and the product along each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glubina.explain.errors import ExplainError
+from glubina.explain.formulas import number
+
+if TYPE_CHECKING:
+    from glubina.explain.computation import Edge, Explanation, Vertex
+
+Array = NDArray[Any]
+_MOST = 1000
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way from a vertex to another. product: of the local derivatives along it."""
+
+    edges: tuple[Edge, ...]
+    product: Array
+
+    def __str__(self) -> str:
+        names = [self.edges[0].source.name, *(edge.target.name for edge in self.edges)]
+        return " → ".join(names)
+
+
+@dataclass(frozen=True)
+class Influence:
+    """How one value influences another: every path, and the sum of their products.
+
+    total: ∂target/∂source, of one element by one where indices were given; of a target with
+    several elements the derivative of their sum, in the source's shape.
+    """
+
+    source: Vertex
+    target: Vertex
+    paths: tuple[Path, ...]
+    total: Array
+
+    def __bool__(self) -> bool:
+        return bool(self.paths) and bool(np.any(self.total != 0))
+
+    def __str__(self) -> str:
+        head = f"∂{self.target.name}/∂{self.source.name}"
+        if not self.paths:
+            return f"{self.source.name} does not influence {self.target.name}: there is no path"
+        count = len(self.paths)
+        lines = [f"{self.source.name} reaches {self.target.name} by {count} path{'s'[: count > 1]}"]
+        for path in self.paths:
+            lines += [f"  {path}", f"    {_product(path)}"]
+        return "\n".join([*lines, f"{head} = {_shown(self.total)}"])
+
+
+def _product(path: Path) -> str:
+    """The factors along a path and what they come to."""
+    edges = path.edges[::-1]
+    if not all(edge.elementwise for edge in edges):
+        return ", then ".join(edge.formula for edge in edges) + f": {_shown(path.product)}"
+    written = [" · ".join(_factor(edge.formula) for edge in edges)]
+    slopes = [edge.local for edge in edges]
+    if all(value is not None and value.size == 1 for value in slopes):
+        written.append(" · ".join(_shown(value) for value in slopes if value is not None))
+    written.append(_shown(path.product))
+    return " = ".join(dict.fromkeys(written))
+
+
+def _factor(formula: str) -> str:
+    return (
+        f"({formula})"
+        if formula[0] in "−-" or any(f" {sign} " in formula for sign in "+−-/")
+        else formula
+    )
+
+
+def _shown(value: Array) -> str:
+    if value.size == 1:
+        return number(value.reshape(()))
+    return f"{'x'.join(map(str, value.shape))} numbers of norm {number(np.linalg.norm(value))}"
+
+
+def influence(
+    explanation: Explanation,
+    source: Any,
+    target: Any = None,
+    *,
+    source_index: tuple[int, ...] | None = None,
+    target_index: tuple[int, ...] | None = None,
+) -> Influence:
+    """As `Explanation.paths`."""
+    start = _vertex(explanation, source)
+    end = explanation.output if target is None else _vertex(explanation, target)
+    seed = _seed(end, target_index)
+    found = [_path(edges, seed, source_index) for edges in _routes(start, end)]
+    whole = seed if start is end else np.zeros(start.shape, seed.dtype)
+    total = _element(start, whole, source_index)
+    for path in found:
+        total = total + path.product
+    return Influence(start, end, tuple(found), total)
+
+
+def _vertex(explanation: Explanation, which: Any) -> Vertex:
+    from glubina.explain.computation import Vertex
+
+    return which if isinstance(which, Vertex) else explanation[which]
+
+
+def _seed(end: Vertex, index: tuple[int, ...] | None) -> Array:
+    dtype = end.dtype if end.dtype.kind == "f" else np.dtype(np.float32)
+    if index is None:
+        return np.ones(end.shape, dtype)
+    seed = np.zeros(end.shape, dtype)
+    _check(end, index)
+    seed[index] = 1
+    return seed
+
+
+def _check(vertex: Vertex, index: tuple[int, ...]) -> None:
+    fits = len(index) == len(vertex.shape) and all(
+        -n <= i < n for i, n in zip(index, vertex.shape, strict=False)
+    )
+    if not fits:
+        raise ExplainError(f"{vertex.name} has the shape {vertex.shape}: no element {index}")
+
+
+def _element(vertex: Vertex, value: Array, index: tuple[int, ...] | None) -> Array:
+    if index is None:
+        return value
+    _check(vertex, index)
+    return np.asarray(value[index])
+
+
+def _path(edges: tuple[Edge, ...], seed: Array, index: tuple[int, ...] | None) -> Path:
+    value = seed
+    for edge in reversed(edges):
+        value = edge.pull(value)
+    return Path(edges, _element(edges[0].source, value, index))
+
+
+def _routes(start: Vertex, end: Vertex) -> Iterator[tuple[Edge, ...]]:
+    """Every chain of edges from one vertex to another."""
+    number_of = count(start, end)
+    if number_of > _MOST:
+        raise ExplainError(
+            f"there are {number_of:,} paths from {start.name} to {end.name}, at most {_MOST:,} are "
+            "listed; ask for a nearer vertex"
+        )
+    leads = {end}
+    stack = [end]
+    while stack:
+        for edge in stack.pop().incoming:
+            if edge.source not in leads:
+                leads.add(edge.source)
+                stack.append(edge.source)
+    trail: list[tuple[Vertex, tuple[Edge, ...]]] = [(start, ())]
+    while trail:
+        vertex, edges = trail.pop()
+        if vertex is end:
+            if edges:
+                yield edges
+            continue
+        trail.extend(
+            (edge.target, (*edges, edge))
+            for edge in reversed(vertex.outgoing)
+            if edge.target in leads and edge.smooth
+        )
+
+
+def count(start: Vertex, end: Vertex) -> int:
+    """How many chains of edges there are, without listing them."""
+    ways: dict[Vertex, int] = {end: 1}
+    stack = [start]
+    while stack:
+        vertex = stack[-1]
+        ahead = [e.target for e in vertex.outgoing if e.smooth]
+        waiting = [target for target in ahead if target not in ways]
+        if vertex in ways:
+            stack.pop()
+        elif waiting:
+            stack.extend(waiting)
+        else:
+            ways[vertex] = sum(ways[target] for target in ahead)
+            stack.pop()
+    return ways[start]

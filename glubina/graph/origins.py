@@ -1,0 +1,189 @@
+"""Where nodes come from: the user's line, the layers around it, the way there. On request only.
+
+While somebody watches, every node is noted as it is made: with the line of the user's program,
+the place in the library (a layer, a loss, an optimizer), and the modules being called. What a pass
+of the compiler makes of a node inherits its origin. While nobody watches this costs one comparison
+per node.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from glubina.graph.node import Node
+
+FORWARD, BACKWARD, UPDATE = "forward", "backward", "update"
+
+
+class Place(NamedTuple):
+    """A line of a program: the file, the line's number, and the function around it."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a node comes from.
+
+    user: the innermost line outside the library (None if there is none, as in an interpreter's
+        callback). library: the innermost line of the library above the engine itself, such as of
+        a layer or an optimizer; None for what the user's own lines do. modules: the layers being
+        called, the outermost first. stage: "forward", "backward" or "update". calls: for each of
+        the modules the number of the call, which tells two calls of one module apart.
+    """
+
+    user: Place | None
+    library: Place | None
+    modules: tuple[Any, ...]
+    stage: str
+    calls: tuple[int, ...] = ()
+
+
+class Origins:
+    """The origins noted in a `watching` block. `table` is by node."""
+
+    def __init__(self) -> None:
+        self.table: dict[Node, Origin] = {}
+        self.modules: list[Any] = []
+        self._calls: list[int] = []
+        self._called = 0
+        # the node that a pass is working on, and whether what it makes is a derivative of that
+        self.source: Node | None = None
+        self.backward = False
+        self._passes = 0
+        self._thread = threading.get_ident()
+
+    def of(self, node: Node) -> Origin | None:
+        """The node's origin, if it was noted."""
+        return self.table.get(node)
+
+    def note(self, node: Node) -> None:
+        """Called for each node as it is made, or found to be there."""
+        table = self.table
+        if node in table or threading.get_ident() != self._thread:
+            return
+        if self.source is not None:
+            origin = table.get(self.source)
+            if origin is not None:
+                if self.backward and origin.stage == FORWARD:
+                    origin = replace(origin, stage=BACKWARD)
+                table[node] = origin
+        elif not self._passes:
+            table[node] = self._here()
+
+    def _here(self) -> Origin:
+        user, library, inside = _places(sys._getframe(2))
+        stage = UPDATE if inside.startswith("glubina.optim") else FORWARD
+        return Origin(user, library, tuple(self.modules), stage, tuple(self._calls))
+
+    @contextmanager
+    def inside(self, module: Any) -> Iterator[None]:
+        """What is made inside belongs to a layer."""
+        self._called += 1
+        self.modules.append(module)
+        self._calls.append(self._called)
+        try:
+            yield
+        finally:
+            self.modules.pop()
+            self._calls.pop()
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """What is made inside comes from passes of the compiler, and from no line."""
+        self._passes += 1
+        before = self.source, self.backward
+        try:
+            yield
+        finally:
+            self._passes -= 1
+            self.source, self.backward = before
+
+
+watch: Origins | None = None
+"""The origins being noted, or None: read by what makes nodes."""
+
+
+@contextmanager
+def watching() -> Iterator[Origins]:
+    """Note where the nodes come from that are made inside. A block in a block adds to the outer."""
+    global watch
+    before, watch = watch, watch or Origins()
+    try:
+        yield watch
+    finally:
+        watch = before
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """Tell who watches that a pass of the compiler is running."""
+    if watch is None:
+        yield
+    else:
+        with watch.passing():
+            yield
+
+
+_ENGINE = (
+    *("glubina.graph", "glubina.tensor", "glubina.runtime", "glubina.schedule"),
+    "glubina.nn.formula",  # layers and losses write their formulas with it
+)
+_BETWEEN = frozenset(("contextlib", "functools"))  # of Python's, on the way between the two
+# how a frame is told: by its code, once for each
+_rooms: dict[CodeType, str] = {}
+
+
+def _room(frame: FrameType) -> str:
+    """The name of the module that the frame's code stands in, "" outside the library."""
+    code = frame.f_code
+    found = _rooms.get(code)
+    if found is None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name in _BETWEEN:
+            name = _ENGINE[0]
+        found = _rooms[code] = name if name.startswith("glubina.") else ""
+    return found
+
+
+def _places(frame: FrameType | None) -> tuple[Place | None, Place | None, str]:
+    """The user's line, the library's line above the engine, and in which module that stands."""
+    library: Place | None = None
+    inside = ""
+    while frame is not None:
+        room = _room(frame)
+        if not room:
+            return _place(frame), library, inside
+        if library is None and room and not room.startswith(_ENGINE):
+            library, inside = _place(frame), room
+        frame = frame.f_back
+    return None, library, inside
+
+
+def user_place(frame: FrameType | None) -> Place | None:
+    """The innermost line outside the library; None where `explain` is at work for the user."""
+    while frame is not None:
+        room = _room(frame)
+        if not room:
+            return _place(frame)
+        if room.startswith("glubina.explain"):
+            return None
+        frame = frame.f_back
+    return None
+
+
+def _place(frame: FrameType) -> Place:
+    code = frame.f_code
+    return Place(code.co_filename, frame.f_lineno, code.co_qualname)

@@ -1,0 +1,164 @@
+"""Drawings, pages and texts: whole, legible, on their own."""
+
+from __future__ import annotations
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import glubina as gl
+from glubina import nn
+from glubina.explain import ExplainError, Explanation, heat
+from glubina.explain.layout import place
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def small() -> Explanation:
+    """w1² · w2²."""
+    w1, w2 = (gl.tensor(np.float64(v), requires_grad=True) for v in (2, 3))
+    Q = w1**2 * w2**2
+    return gl.explain(Q)
+
+
+def network(layers: int) -> Explanation:
+    """The loss of a deep network."""
+    made = []
+    for _ in range(layers):
+        made += [nn.Linear(4, 4), nn.Tanh()]
+    net = nn.Sequential(*made)
+    x = gl.tensor(np.ones((2, 4), np.float32))
+    return gl.explain(lambda: (net(x) ** 2).mean())
+
+
+def boxes(svg: str) -> list[tuple[float, float, float, float]]:
+    """Left, top, right, bottom of every box."""
+    found = []
+    for rect in ET.fromstring(svg).iter(f"{SVG}rect"):
+        if "box" in rect.get("class", ""):
+            x, y, w, h = (float(rect.get(k, "0")) for k in ("x", "y", "width", "height"))
+            found.append((x, y, x + w, y + h))
+    return found
+
+
+@pytest.mark.parametrize("layers", [2, 70])
+@pytest.mark.parametrize("direction", ["auto", "right", "down"])
+def test_nothing_is_cut_off_and_no_box_covers_another(layers: int, direction: str) -> None:
+    e = network(layers)
+    svg = e.svg(direction=direction)
+    root = ET.fromstring(svg)
+    width, height = float(root.get("width", "0")), float(root.get("height", "0"))
+    found = boxes(svg)
+    assert len(found) == len(e.nodes)
+    for left, top, right, bottom in found:
+        assert left >= 0
+        assert top >= 0
+        assert right <= width
+        assert bottom <= height
+    for i, a in enumerate(found):
+        for b in found[i + 1 :]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    for text in root.iter(f"{SVG}text"):
+        content = text.text or ""
+        size = 6.7 if text.get("class") == "label" else 7.25
+        assert 0 <= float(text.get("x", "0")) <= width - size * len(content) + 1
+
+
+def test_long_graphs_are_drawn_downwards() -> None:
+    root = ET.fromstring(network(40).svg())
+    assert float(root.get("height", "0")) > float(root.get("width", "0"))
+
+
+def test_a_drawing_names_values_derivatives_and_local_derivatives() -> None:
+    svg = small().svg()
+    for text in ("Q = v1·v2", ">36<", "∂ 24", "2·w1 = 4", "v2 = 9"):
+        assert text in svg
+    assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_steps_go_forward_then_backward() -> None:
+    frames = small().steps()
+    assert [f.direction for f in frames] == ["forward"] * 5 + ["backward"] * 5
+    assert [f.name for f in frames[:5]] == ["w1", "v1", "w2", "v2", "Q"]
+    assert str(frames[-1]) == "∂Q/∂w1 = ∂Q/∂v1 · ∂v1/∂w1 = 9·4 = 36"
+    first, last = frames[0].svg(), frames[-1].svg()
+    assert first.count('class="value"') == 1
+    assert 'class="derivative"' not in first
+    assert last.count('class="derivative"') == 5
+    assert "box now" in last
+
+
+def test_an_animation_plays_by_itself() -> None:
+    svg = small().animation(seconds=0.5)
+    root = ET.fromstring(svg)
+    animated = list(root.iter(f"{SVG}animate"))
+    assert len(animated) >= 15
+    for element in animated:
+        times = [float(t) for t in element.get("keyTimes", "").split(";")]
+        assert times == sorted(times)
+        assert times[0] == 0
+        assert times[-1] == 1
+        assert len(times) == len(element.get("values", "").split(";"))
+        assert element.get("repeatCount") == "indefinite"
+
+
+def test_text_has_a_line_for_each_vertex() -> None:
+    text = str(small())
+    assert re.search(r"^v1 = w1²\s+4\s+9\s+∂/∂w1: 2·w1 = 4$", text, re.MULTILINE)
+    assert len(text.splitlines()) == 2 + 5
+    assert "∂Q/∂·" in text
+
+
+def test_files_by_their_ending(tmp_path: Path) -> None:
+    e = small()
+    for ending, beginning in ((".svg", "<svg"), (".html", "<!doctype html>"), (".txt", "")):
+        target = e.save(tmp_path / f"q{ending}")
+        assert target.read_text(encoding="utf-8").startswith(beginning)
+    with pytest.raises(ExplainError, match=r"q.gif: an explanation is written as .svg, .html"):
+        e.save(tmp_path / "q.gif")
+
+
+def test_a_page_stands_alone(tmp_path: Path) -> None:
+    text = network(2).save(tmp_path / "n.html", 1).read_text(encoding="utf-8")
+    assert "src=" not in text
+    assert "<link" not in text
+    assert text.count("<svg") > 3  # depths and steps
+    assert "everything" in text
+
+
+def test_heat_pictures_are_png_files() -> None:
+    image = pytest.importorskip("PIL.Image")
+    values = np.zeros((100, 30))
+    values[:50] = 1
+    values[50:] = -1
+    values[0, 0] = np.nan
+    picture = image.open(io.BytesIO(heat.png(values)))
+    assert picture.size == (24, 24)
+    assert picture.getpixel((12, 3)) == (178, 24, 43)
+    assert picture.getpixel((12, 20)) == (33, 102, 172)
+    assert picture.getpixel((0, 0)) == (0, 0, 0)
+
+
+@given(st.integers(1, 14), st.randoms(use_true_random=False))
+def test_layout_of_random_graphs(count: int, random: object) -> None:
+    choose = random.random  # type: ignore[attr-defined]
+    sizes = {i: (20 + 80 * choose(), 10 + 30 * choose()) for i in range(count)}
+    lines = [(a, b) for b in range(count) for a in range(b) if choose() < 0.3]
+    placed = place(sizes, lines, gap=5)
+    for a, b in lines:
+        ends = placed.along[a] + sizes[a][0] / 2, placed.along[b] - sizes[b][0] / 2
+        assert ends[0] < ends[1]
+        assert placed.bends[a, b][0] == (placed.along[a], placed.across[a])
+    for a in sizes:
+        assert placed.across[a] - sizes[a][1] / 2 >= -1e-6
+        assert placed.across[a] + sizes[a][1] / 2 <= placed.breadth + 1e-6
+        for b in sizes:
+            if a < b and placed.along[a] == placed.along[b]:
+                distance = abs(placed.across[a] - placed.across[b])
+                assert distance >= (sizes[a][1] + sizes[b][1]) / 2 + 5 - 1e-6
