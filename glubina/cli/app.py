@@ -56,6 +56,15 @@ def train(
         int | None,
         typer.Option(min=1, help="Stop after so many epochs without a better validation loss."),
     ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Random changes of the images: flip,shift:2,cutout:8 or none."
+        ),
+    ] = None,
+    ema: Annotated[
+        float | None, typer.Option(help="Decay of the average of the weights; 0 for none.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Decides everything random.")] = 0,
     threads: Threads = None,
     output: Annotated[
@@ -72,7 +81,7 @@ def train(
 
     run(
         recipe,
-        Options(epochs, batch_size, learning_rate, patience, seed, threads),
+        Options(epochs, batch_size, learning_rate, patience, augment, ema, seed, threads),
         output,
         overwrite=overwrite,
         quiet=quiet,

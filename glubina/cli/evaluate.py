@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from glubina.cli.figures import figures, table
+from glubina.cli.figures import confusion_table, figures, table
 from glubina.files import DamagedFileError, read_json
 from glubina.nn.saving import load_model
 from glubina.recipes import find
@@ -27,11 +27,13 @@ def run(path: Path, threads: int | None, *, as_json: bool) -> None:
         raise DamagedFileError(folder.settings, "is damaged: its 'seed' is missing")
     recipe = find(saved.recipe)
     trainer = Trainer(saved.model, loss=recipe.loss())
-    found = figures(trainer, saved.preprocessing, recipe.data(seed))
+    found = figures(trainer, saved.preprocessing, recipe.data(seed), recipe.views)
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     typer.echo(table(found))
+    typer.echo()
+    typer.echo(confusion_table(found))
     kept = read_json(folder.metrics)
     if kept == found:
         typer.echo(f"The figures are those in {folder.metrics}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,15 @@ from glubina.recipes import Data
 from glubina.train import Trainer
 
 
-def figures(trainer: Trainer, preprocessing: Preprocessing, data: Data) -> dict[str, Any]:
-    """Loss, accuracy, precision, recall, F1 and confusion matrix on the test set, as plain data."""
+def figures(
+    trainer: Trainer, preprocessing: Preprocessing, data: Data, views: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Loss, accuracy, precision, recall, F1 and confusion matrix on the test set, as plain data.
+
+    views: what predictions are averaged over.
+    """
     x, y = data.test
-    probabilities = trainer.predict(preprocessing.transform(x))
+    probabilities = trainer.predict(preprocessing.transform(x), views=views)
     predicted = probabilities.argmax(axis=-1)
     report = classification_report(y, predicted, data.classes)
     return {
@@ -51,7 +57,25 @@ def table(found: dict[str, Any]) -> str:
         )
     lines.append("")
     lines.append(
-        f"Test accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f}, "
-        f"on {found['examples']:,} examples that training never saw."
+        f"Test accuracy {found['accuracy']:.4f}, macro F1 {found['macro']['f1']:.4f}, "
+        f"loss {found['loss']:.4f}, on {found['examples']:,} examples that training never saw."
     )
+    return "\n".join(lines)
+
+
+MOST_CLASSES = 20  # a larger confusion matrix does not fit a terminal
+
+
+def confusion_table(found: dict[str, Any]) -> str:
+    """The confusion matrix as text: a row for each true class, a column for each predicted one."""
+    names = [line["name"] for line in found["classes"]]
+    if len(names) > MOST_CLASSES:
+        return f"The confusion matrix of {len(names)} classes is in metrics.json."
+    width = max(len(name) for name in names)
+    cell = max(len(str(number)) for row in found["confusion"] for number in row) + 1
+    cell = max(cell, len(str(len(names) - 1)) + 2)
+    lines = ["Confusion: rows are the true classes, columns the predicted ones."]
+    lines.append(" " * (width + 4) + "".join(f"{place:{cell}}" for place in range(len(names))))
+    for place, (name, row) in enumerate(zip(names, found["confusion"], strict=True)):
+        lines.append(f"{name:{width}}{place:4}" + "".join(f"{number:{cell}}" for number in row))
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from glubina.data.checks import as_array, require_examples, require_finite
 from glubina.files import DamagedFileError, FileError
 from glubina.nn import CrossEntropyLoss
 from glubina.nn.saving import SavedModel, load_model
+from glubina.recipes import RECIPES
 from glubina.runtime.team import set_num_threads
 from glubina.train import MissingExtraError, Trainer
 
@@ -26,8 +27,10 @@ def run(path: Path, files: list[Path], threads: int | None, *, invert: bool) -> 
     saved = load_model(path)
     examples = [read(file, saved, invert) for file in files]  # all, before the first answer
     trainer = Trainer(saved.model, loss=CrossEntropyLoss() if saved.classes else None)
+    recipe = RECIPES.get(saved.recipe)
+    views = recipe.views if recipe else ()
     for file, x in zip(files, examples):
-        outputs = trainer.predict(saved.preprocessing.transform(x))
+        outputs = trainer.predict(saved.preprocessing.transform(x), views=views)
         for row, values in enumerate(outputs):
             where = f"{file}:{row}" if len(x) > 1 else str(file)
             typer.echo(f"{where}\t{answer(values, saved.classes)}")

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from glubina.cli.errors import CommandError
-from glubina.cli.figures import figures, table
+from glubina.cli.figures import confusion_table, figures, table
 from glubina.cli.version import installed_version
+from glubina.data import Preprocessing
+from glubina.data.augment import named
 from glubina.nn.saving import save_model
 from glubina.recipes import Data, Recipe, find
 from glubina.runtime.team import get_num_threads, set_num_threads
@@ -27,6 +30,7 @@ from glubina.train import (
     MissingExtraError,
     RunFolder,
     Scheduled,
+    ScheduledSteps,
     Trainer,
     plot_confusion,
     plot_history,
@@ -42,6 +46,8 @@ class Options:
     batch_size: int | None
     learning_rate: float | None
     patience: int | None
+    augment: str | None
+    ema: float | None
     seed: int
     threads: int | None
 
@@ -52,6 +58,11 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
     rate = recipe.learning_rate if options.learning_rate is None else options.learning_rate
     if not 0 < rate < float("inf"):
         raise CommandError(f"--learning-rate must be greater than 0, got {rate}")
+    ema = recipe.ema if options.ema is None else options.ema
+    if ema is not None and not 0 <= ema < 1:
+        raise CommandError(f"--ema must be from 0 to below 1, got {ema}")
+    augment = recipe.augment if options.augment is None else options.augment
+    named(augment)  # what cannot be used is refused here
     folder = None if output is None else _prepare(output, recipe, overwrite)
     data = recipe.data(options.seed)
     folder = folder or RunFolder.create(None, recipe.name)
@@ -65,11 +76,12 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
         lambda parameters: recipe.optimizer(parameters, rate),
         recipe.loss(),
         recipe.metrics,
+        ema=ema or None,
     )
     typer.echo(_headline(recipe, data, model))
     callbacks: list[Callback] = [CSVLogger(folder.history)]
     if recipe.schedule is not None:
-        callbacks.append(Scheduled(recipe.schedule))
+        callbacks.append((ScheduledSteps if recipe.schedule_steps else Scheduled)(recipe.schedule))
     if options.patience is not None:
         callbacks.append(EarlyStopping(patience=options.patience))
     started = datetime.now(UTC)
@@ -82,8 +94,9 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
         callbacks=callbacks,
         seed=options.seed,
         verbose=0 if quiet else 1,
+        augment=named(augment, black(preprocessing, data.train[0])) or None,
     )
-    found = figures(trainer, preprocessing, data)
+    found = figures(trainer, preprocessing, data, recipe.views)
     save_model(
         model,
         folder.path,
@@ -92,10 +105,13 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
         recipe=recipe.name,
     )
     settings = _settings(recipe, options, rate, data, started, history)
+    settings |= {"augment": augment, "ema": ema, "views": list(recipe.views)}
     folder.save_results(settings, history, found)
     _draw(folder, history, found, data)
     typer.echo()
     typer.echo(table(found))
+    typer.echo()
+    typer.echo(confusion_table(found))
     typer.echo(f"Trained in {history.seconds:.1f} s. The run is in {folder.path}/")
 
 
@@ -108,6 +124,16 @@ def _prepare(output: Path, recipe: Recipe, overwrite: bool) -> RunFolder:
             "or replace the run with --overwrite"
         )
     return folder
+
+
+def black(preprocessing: Preprocessing, examples: NDArray[Any]) -> float:
+    """What preprocessing makes of an image of zeros: what comes in from outside of images.
+
+    Zero where it makes different numbers of it (as a standardisation of each pixel does).
+    """
+    made = preprocessing.transform(np.zeros_like(examples[:1]))
+    first = float(made.flat[0])
+    return first if (made == first).all() else 0.0
 
 
 def _headline(recipe: Recipe, data: Data, model: Any) -> str:

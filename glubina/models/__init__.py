@@ -19,6 +19,7 @@ from glubina.models.polynet import PolyNet
 from glubina.models.registry import Entry, UnknownModelError, add, count, find, make, names, table
 from glubina.models.regression import LinearRegression, LogisticRegression, SoftmaxRegression
 from glubina.models.resnet import CifarResNet, ResNet
+from glubina.models.resnet9 import ResNet9
 from glubina.models.rir import ResNetInResNet
 from glubina.models.ror import MultilevelResNet
 from glubina.models.sampling import sample
@@ -45,6 +46,7 @@ __all__ = [
     "NetworkInNetwork",
     "PolyNet",
     "ResNet",
+    "ResNet9",
     "ResNetInResNet",
     "SoftmaxRegression",
     "SwitchTransformer",

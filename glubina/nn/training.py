@@ -98,12 +98,15 @@ class Trainable:
         """The loss and the metrics over data, by name."""
         return self._compiled("evaluate").evaluate(x, y, batch_size)
 
-    def predict(self, x: Any, batch_size: int = 256) -> Any:
-        """The outputs for inputs, as a NumPy array; probabilities where the loss takes logits."""
+    def predict(self, x: Any, batch_size: int = 256, views: Any = None) -> Any:
+        """The outputs for inputs, as a NumPy array; probabilities where the loss takes logits.
+
+        views: what the outputs are averaged over, as ("same", "mirrored"); see `Trainer.predict`.
+        """
         from glubina.train.trainer import Trainer
 
         trainer = self._trainer or Trainer(self._as_model())
-        return trainer.predict(x, batch_size)
+        return trainer.predict(x, batch_size, views)
 
     def summary(self, input_shape: Shape | None = None, dtype: Any = None) -> None:
         """Print the layers: outputs, parameters, arithmetic, memory.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 
-from glubina.recipes import digits, fashion_mnist
+from glubina.recipes import digits, fashion_mnist, fashion_mnist_best, fashion_mnist_inception
 from glubina.recipes.recipe import Data, Recipe
 
 RECIPES: dict[str, Recipe] = {
-    module.RECIPE.name: module.RECIPE for module in (digits, fashion_mnist)
+    module.RECIPE.name: module.RECIPE
+    for module in (digits, fashion_mnist, fashion_mnist_inception, fashion_mnist_best)
 }
 
 

@@ -38,8 +38,10 @@ class Recipe:
     name: as the command line knows it. description: a line for people. data: the parts by a
     seed. preprocessing: its steps, not yet fitted. model: a new network. loss: a new loss.
     optimizer: made from the parameters and the learning rate. schedule: how the learning rate
-    changes, made from the optimizer and the number of epochs; None keeps it. The rest are the
-    plan's defaults.
+    changes, made from the optimizer and the number of epochs (of steps, where `schedule_steps` says
+    that it changes after each); None keeps it. augment: what is done to the mini-batches, as
+    `glubina.data.augment.named` takes it. ema: the decay of the average of the weights. views: what
+    the test set's figures and predictions are averaged over. The rest are the plan's defaults.
     """
 
     name: str
@@ -54,6 +56,10 @@ class Recipe:
     epochs: int
     metrics: tuple[str, ...] = ("accuracy",)
     schedule: Callable[[Any, int], Any] | None = None
+    schedule_steps: bool = False
+    augment: str = ""
+    ema: float | None = None
+    views: tuple[str, ...] = ()
 
 
 def hold_back(x: NDArray[Any], y: NDArray[np.int64], share: float, seed: int) -> tuple[Part, Part]:

@@ -10,6 +10,7 @@ from glubina.train.callbacks import (
     EarlyStopping,
     FunctionCallback,
     Scheduled,
+    ScheduledSteps,
     Session,
 )
 from glubina.train.history import History
@@ -29,6 +30,7 @@ __all__ = [
     "CSVLogger",
     "Checkpoint",
     "Scheduled",
+    "ScheduledSteps",
     "ProgressBar",
     "Session",
     "Several",

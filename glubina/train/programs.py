@@ -26,7 +26,7 @@ from glubina.train.augmented import Augment, class_numbers
 from glubina.train.inputs import Examples
 from glubina.train.limits import Limits
 from glubina.train.protocol import Loss, Model, Optimizer, in_use
-from glubina.train.several import each, first, listed
+from glubina.train.several import Several, each, first, listed
 from glubina.train.watch import Watch
 
 _MOST_SHAPES = 8
@@ -186,9 +186,12 @@ class Passes:
     `training` says later; who keeps them sees to it that the rest of the model is the same.
     """
 
-    def __init__(self, model: Model, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, model: Model, dtype: np.dtype[Any], views: tuple[Callable[[Any], Any], ...] = ()
+    ) -> None:
         self.dtype = dtype
         self._model = model
+        self._views = views
         self._programs: dict[Any, Compiled[[Any], Any]] = {}
 
     def __call__(self, inputs: Any) -> Any:
@@ -205,7 +208,17 @@ class Passes:
 
     def _forward(self, batch: Any) -> Any:
         with in_use(self._model), unguarded():
-            return self._model(as_input(batch, self.dtype))
+            given = as_input(batch, self.dtype)
+            if not self._views:
+                return self._model(given)
+            return mean([self._model(view(given)) for view in self._views])
+
+
+def mean(outputs: Sequence[Any]) -> Any:
+    """The mean of outputs, or of each of several."""
+    if isinstance(outputs[0], (tuple, list)):
+        return Several(mean(part) for part in zip(*outputs, strict=True))
+    return sum(outputs[1:], outputs[0]) * (1 / len(outputs))
 
 
 class Stream:

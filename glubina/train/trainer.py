@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.data import DataError, DataLoader
+from glubina.data.augment import views as views_of
 from glubina.data.order import fresh_seed
 from glubina.metrics import Metric, MetricFunction, resolve
 from glubina.optim import EMA
@@ -179,30 +180,33 @@ class Trainer:
         self._keep(job)
         return figures
 
-    def predict(self, x: Any, batch_size: int = PREDICT_BATCH) -> Any:
+    def predict(self, x: Any, batch_size: int = PREDICT_BATCH, views: Any = None) -> Any:
         """The model's outputs for inputs (examples along the first axis), as a NumPy array.
 
         Where the loss takes class labels, the outputs are logits, and the softmax of them is
-        returned: probabilities that sum to 1 along the last axis.
+        returned: probabilities that sum to 1 along the last axis. views: test-time averaging; the
+        outputs (logits) are the means over these views of the inputs, "same", "mirrored" or
+        functions of a mini-batch (see `glubina.data.augment.views`).
         """
-        outputs = self.outputs(x, batch_size)
+        outputs = self.outputs(x, batch_size, views)
         return each(softmax, outputs) if takes_labels(self.loss) else outputs
 
-    def outputs(self, x: Any, batch_size: int = PREDICT_BATCH) -> Any:
+    def outputs(self, x: Any, batch_size: int = PREDICT_BATCH, views: Any = None) -> Any:
         """The model's raw outputs (logits) for inputs, as a NumPy array; `Several` of several."""
+        seen = views_of(views)
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1, got {batch_size}")
-        passes = self._kept.get("passes", (self.model,))
+        passes = self._kept.get("passes", (self.model, seen))
         made = passes is None
         if made:
-            passes = Passes(self.model, model_dtype(self.model.parameters()))
+            passes = Passes(self.model, model_dtype(self.model.parameters()), seen)
         inputs = inputs_of(x, passes.dtype)
         parts = [
             passes(_rows(inputs, start, batch_size))
             for start in range(0, len(first(inputs)), batch_size)
         ]
         if made:
-            self._kept.put("passes", (self.model,), Structure(self.model), passes)
+            self._kept.put("passes", (self.model, seen), Structure(self.model, seen), passes)
         if isinstance(parts[0], Several):
             return Several(np.concatenate(part) for part in zip(*parts))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

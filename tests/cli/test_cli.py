@@ -39,6 +39,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = call("train", "--epochs", 2, "--seed", 3, "--output", folder, "--quiet")
     assert result.exit_code == 0, result.output
     assert "Test accuracy" in result.output
+    assert "macro F1" in result.output
+    assert "Confusion: rows are the true classes" in result.output
     return folder
 
 
@@ -112,6 +114,17 @@ def test_the_same_seed_gives_the_same_weights(run: Path, tmp_path: Path) -> None
         np.testing.assert_array_equal(value, first[name])
 
 
+def test_augmentation_and_averaged_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = ("--epochs", 2, "--augment", "shift:1,erase:0.2", "--ema", 0.9, "--quiet")
+    result = call("train", "digits", *options, "--output", folder)
+    assert result.exit_code == 0, result.output
+    settings = json.loads((folder / "settings.json").read_text())
+    assert (settings["augment"], settings["ema"]) == ("shift:1,erase:0.2", 0.9)
+    result = call("evaluate", folder)
+    assert "The figures are those in" in result.output
+
+
 def test_predict(run: Path, tmp_path: Path) -> None:
     x, y = digits()
     np.savez(tmp_path / "some.npz", x=x[:50], y=y[:50])
@@ -154,6 +167,9 @@ def test_recipes_and_version() -> None:
         (("train", "digit"), "unknown recipe 'digit'. Did you mean 'digits'?"),
         (("train", "xyz"), "Recipes: digits, fashion-mnist"),
         (("train", "--learning-rate", "-1"), "--learning-rate must be greater than 0"),
+        (("train", "--ema", "1"), "--ema must be from 0 to below 1, got 1.0"),
+        (("train", "--augment", "flip,crp:2"), "unknown augmentation 'crp'. Did you mean 'crop'?"),
+        (("train", "--augment", "shift:x"), "augmentation 'shift:x': 'x' is not a number"),
         (("evaluate", "/nowhere/at/all"), "there is no run folder"),
     ],
 )

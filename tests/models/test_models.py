@@ -47,6 +47,7 @@ SMALL = {
     "resnet20-v2": Small({"depth": 8, "num_classes": 3, "width": 4}, (8, 8, 3)),
     "resnet18": Small({"blocks": (1, 1), "num_classes": 3, "width": 4}, (16, 16, 3)),
     "resnet50-v2": Small({"blocks": (1, 1), "num_classes": 3, "width": 4}, (16, 16, 3)),
+    "resnet9": Small({"num_classes": 3, "widths": (4, 6, 8), "pairs": (1, 0)}, (8, 8, 3)),
     "resnet-in-resnet": Small({"blocks": (1, 2), "num_classes": 3, "width": 4}, (8, 8, 3)),
     "fractalnet20": Small(
         {"num_classes": 3, "columns": 2, "channels": (4, 6), "dropout": 0.0}, (8, 8, 3)
@@ -139,6 +140,7 @@ KNOWN = {
     "alexnet-two-towers": 60_965_224,  # Caffe's
     "network-in-network": 966_986,
     "googlenet": 6_998_552,  # Caffe's, without the auxiliary classifiers
+    "resnet9": 6_573_120,  # of davidcpage/cifar10-fast
     "resnet20": 269_722,
     "resnet32": 464_154,
     "resnet44": 658_586,

@@ -9,8 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from glubina import nn, optim
 from glubina.files import FileError, read_tensors
-from glubina.train import Callback, Checkpoint, CSVLogger, EarlyStopping, History, Session
+from glubina.train import (
+    Callback,
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    ScheduledSteps,
+    Session,
+)
 from glubina.train.callbacks import FunctionCallback, as_callbacks
 from glubina.train.progress import ProgressBar
 
@@ -139,3 +148,25 @@ def test_progress_prints_lines() -> None:
     assert "val_loss 0.1250" in lines[-1]
     assert "examples/s" in lines[-1]
     assert not session.stopped
+
+
+def test_a_schedule_of_steps() -> None:
+    """A rate for each step; after the last one it stays."""
+    net = nn.Linear(2, 1)
+    rates: list[float] = []
+
+    class Watch(Callback):
+        def on_step_end(self, step: int, logs: Any) -> None:
+            rates.append(self.session.optimizer.param_groups[0]["lr"])  # type: ignore[attr-defined]
+
+    made: list[int] = []
+
+    def schedule(optimizer: Any, steps: int) -> Any:
+        made.append(steps)
+        return optim.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+
+    net.compile(lambda p: optim.SGD(p, lr=0.6), "mse")
+    x, y = np.ones((5, 2), np.float32), np.ones((5, 1), np.float32)
+    net.fit(x, y, batch_size=2, epochs=2, verbose=0, callbacks=[Watch(), ScheduledSteps(schedule)])
+    assert made == [6]
+    np.testing.assert_allclose(rates, [0.6, 0.5, 0.4, 0.3, 0.2, 0.1], rtol=1e-6)

@@ -12,6 +12,7 @@ from glubina.data.augment.colour import (
 )
 from glubina.data.augment.erasing import Cutout, RandomErasing
 from glubina.data.augment.mixing import CutMix, MixUp
+from glubina.data.augment.named import named
 from glubina.data.augment.place import (
     RandomCrop,
     RandomFlip,
@@ -19,6 +20,7 @@ from glubina.data.augment.place import (
     RandomShift,
     RandomVerticalFlip,
 )
+from glubina.data.augment.views import mirrored, same, views
 
 __all__ = [
     "Augmentation",
@@ -42,4 +44,8 @@ __all__ = [
     "RandomErasing",
     "MixUp",
     "CutMix",
+    "named",
+    "views",
+    "same",
+    "mirrored",
 ]
