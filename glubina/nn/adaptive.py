@@ -67,7 +67,8 @@ def _along(x: Node, axis: int, count: int, reduce: Callable[[Node, tuple[int, ..
     return ops.concat(parts, axis)
 
 
-def _adapted(x: Tensor, output_size: Any, rank: int, largest: bool) -> Tensor:
+def adaptive_pool(x: Tensor, output_size: Any, rank: int, largest: bool) -> Tensor:
+    """To `output_size` windows along each spatial axis; None keeps an axis."""
     images(x, rank)
     sizes = _sizes(output_size, rank)
     whole = tuple(n if m is None else m for n, m in zip(x.shape[1:-1], sizes, strict=True))
@@ -76,7 +77,7 @@ def _adapted(x: Tensor, output_size: Any, rank: int, largest: bool) -> Tensor:
 
 def adaptive_avg_pool1d(x: Tensor, output_size: int | None) -> Tensor:
     """The mean of windows of (N, L, C) so that L becomes `output_size`."""
-    return _adapted(x, output_size, 1, largest=False)
+    return adaptive_pool(x, output_size, 1, largest=False)
 
 
 def adaptive_avg_pool2d(x: Tensor, output_size: int | Sizes | None) -> Tensor:
@@ -85,27 +86,27 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sizes | None) -> Tensor:
     Output i of m looks at the elements from ⌊i n/m⌋ to before ⌈(i + 1) n/m⌉ of an axis of extent
     n; None keeps an axis as it is.
     """
-    return _adapted(x, output_size, 2, largest=False)
+    return adaptive_pool(x, output_size, 2, largest=False)
 
 
 def adaptive_avg_pool3d(x: Tensor, output_size: int | Sizes | None) -> Tensor:
     """The mean of windows of (N, D, H, W, C); see `adaptive_avg_pool2d`."""
-    return _adapted(x, output_size, 3, largest=False)
+    return adaptive_pool(x, output_size, 3, largest=False)
 
 
 def adaptive_max_pool1d(x: Tensor, output_size: int | None) -> Tensor:
     """The largest of windows of (N, L, C) so that L becomes `output_size`."""
-    return _adapted(x, output_size, 1, largest=True)
+    return adaptive_pool(x, output_size, 1, largest=True)
 
 
 def adaptive_max_pool2d(x: Tensor, output_size: int | Sizes | None) -> Tensor:
     """The largest of windows of (N, H, W, C); the windows are those of `adaptive_avg_pool2d`."""
-    return _adapted(x, output_size, 2, largest=True)
+    return adaptive_pool(x, output_size, 2, largest=True)
 
 
 def adaptive_max_pool3d(x: Tensor, output_size: int | Sizes | None) -> Tensor:
     """The largest of windows of (N, D, H, W, C); see `adaptive_avg_pool2d`."""
-    return _adapted(x, output_size, 3, largest=True)
+    return adaptive_pool(x, output_size, 3, largest=True)
 
 
 class _Adaptive(Module):
@@ -120,7 +121,7 @@ class _Adaptive(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, *spatial, C) to (N, *output_size, C)."""
-        return _adapted(x, self.output_size, self.rank, self.largest)
+        return adaptive_pool(x, self.output_size, self.rank, self.largest)
 
     def extra_repr(self) -> str:
         """The size."""

@@ -114,7 +114,7 @@ def test_upsampling(spatial: Any, options: Any, sizes: Any, scales: Any) -> None
         (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), "output_size must be a whole number of at least"),
         (lambda: nn.AdaptiveMaxPool1d(0), "output_size must be a whole number of at least 1"),
         (lambda: nn.Upsample(), "either size or scale_factor, got None and None"),
-        (lambda: nn.Upsample(2, mode="cubic"), "mode is 'nearest', got 'cubic'"),
+        (lambda: nn.Upsample(2, mode="cubic"), "mode is one of 'nearest', .*, got 'cubic'"),
         (
             lambda: F.interpolate(gl.ones((1, 2, 1)), scale_factor=-1),
             "scale_factor must be a positive number",

@@ -255,6 +255,7 @@ class Cropping2D(_Cropping):
 
 class _UpSampling(Layer):
     rank: ClassVar[int]
+    interpolations: ClassVar[tuple[str, ...]] = ("nearest",)
 
     def __init__(
         self,
@@ -266,12 +267,13 @@ class _UpSampling(Layer):
         super().__init__(**options)
         channels_last(data_format)
         self.size = extents("size", size, self.rank)
-        if interpolation != "nearest":
-            raise ValueError(f"interpolation is 'nearest', got {interpolation!r}")
+        if interpolation not in self.interpolations:
+            raise unknown("interpolation", interpolation, self.interpolations)
+        self.interpolation = interpolation
 
     def call(self, inputs: Tensor) -> Tensor:
-        """The larger image: every element repeated."""
-        return F.interpolate(inputs, scale_factor=self.size)
+        """The larger image: every element repeated, or the weighted means of neighbours."""
+        return F.interpolate(inputs, scale_factor=self.size, mode=self.interpolation)
 
 
 @known
@@ -283,9 +285,10 @@ class UpSampling1D(_UpSampling):
 
 @known
 class UpSampling2D(_UpSampling):
-    """Every element of images repeated `size` times along both axes."""
+    """Images `size` times larger; interpolation: "nearest" (repeated), "bilinear" or "area"."""
 
     rank = 2
+    interpolations = ("nearest", "bilinear", "area")
 
 
 MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D

@@ -92,8 +92,8 @@ _IMAGES = {
     "group_norm": "input num_groups weight=None bias=None eps=1e-5",
     "instance_norm": "input running_mean=None running_var=None weight=None bias=None "
         "use_input_stats=True momentum=0.1 eps=1e-5",
-    "interpolate": "input size=None scale_factor=None mode='nearest' align_corners!None "
-        "recompute_scale_factor~ antialias!False",
+    "interpolate": "input size=None scale_factor=None mode='nearest' align_corners=None "
+        "recompute_scale_factor=None antialias!False",
 }  # fmt: skip
 
 
@@ -371,6 +371,18 @@ def relu_(input: Any) -> Any:
 
 
 globals().update(FUNCTIONS)
+upsample = FUNCTIONS["interpolate"]
+
+
+def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """`interpolate` with mode 'nearest'."""
+    return upsample(input, size, scale_factor)
+
+
+def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """`interpolate` with mode 'bilinear' and align_corners=True."""
+    return upsample(input, size, scale_factor, "bilinear", True)
+
 
 __all__ = [*FUNCTIONS]
 

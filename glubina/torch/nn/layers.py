@@ -98,8 +98,8 @@ IMAGES = {
     **{f"ConstantPad{n}d": "padding value" for n in (1, 2, 3)},
     "PixelShuffle": "upscale_factor",
     "PixelUnshuffle": "downscale_factor",
-    "Upsample": "size=None scale_factor=None mode='nearest' align_corners!None "
-        "recompute_scale_factor~",
+    "Upsample": "size=None scale_factor=None mode='nearest' align_corners=None "
+        "recompute_scale_factor=None",
 }  # fmt: skip
 """Layers of images, which are channels first here; their weights are one number per channel."""
 
@@ -163,6 +163,23 @@ LAYERS: dict[str, Any] = {
     **{name: face_of(name, text) for name, text in SAME.items()},
     **{name: face_of(name, text, _on_images(name)) for name, text in IMAGES.items()},
 }
+
+
+class UpsamplingNearest2d(LAYERS["Upsample"]):  # type: ignore[misc]
+    """`Upsample` of images with mode 'nearest'."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor)
+
+
+class UpsamplingBilinear2d(LAYERS["Upsample"]):  # type: ignore[misc]
+    """`Upsample` of images with mode 'bilinear' and align_corners=True."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, "bilinear", True)
+
+
+LAYERS |= {kind.__name__: kind for kind in (UpsamplingNearest2d, UpsamplingBilinear2d)}
 
 
 # -- containers ----------------------------------------------------------------------------------
