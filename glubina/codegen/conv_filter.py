@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from glubina.codegen.blocks import alloca, first_lanes
-from glubina.codegen.conv_plan import ConvShape, block_shape
+from glubina.codegen.conv_plan import HALVES, ConvShape, block_shape
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
@@ -72,10 +72,10 @@ def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall
     the input's extent, the output's, the window's, stride, dilation and zeros before.
     """
     a = shape.geometry
-    lanes = target.lanes(dtype)
     depthwise = shape.cin == a.groups == shape.cout
     rows_all = 1 if depthwise else shape.cin // a.groups
     columns = shape.cout if depthwise else shape.cout // a.groups
+    lanes = target.lanes_along(dtype, columns)
     together = _taps_together(shape.window[-1], rows_all, target.registers)
     if together > 1:
         rows, unroll = together * rows_all, 4
@@ -83,7 +83,8 @@ def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall
         most = (14 if target.registers == 32 else 8) // rows if depthwise else room // (rows + 1)
         vectors = max(1, min(-(-columns // lanes), most, 4))
     else:
-        rows, vectors = block_shape(rows_all, columns, lanes, target.registers)
+        wide = HALVES if lanes < target.lanes(dtype) else 0
+        rows, vectors = block_shape(rows_all, columns, lanes, target.registers, wide)
         unroll = 1
         while unroll < 4 and rows * vectors * unroll < 8:
             unroll *= 2

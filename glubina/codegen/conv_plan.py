@@ -14,6 +14,9 @@ from glubina.graph.ops.contraction import ConvAttributes
 STRIP_BYTES = 1 << 18
 """How much of an image one thread works on at a time: a part of the second-level cache."""
 
+HALVES = 6
+"""The most vectors of half the width across a block."""
+
 
 @dataclass(frozen=True)
 class AxisPhase:
@@ -160,16 +163,18 @@ class ConvCall:
     numbers: tuple[int, ...]
 
 
-def block_shape(pixels: int, channels: int, lanes: int, registers: int) -> tuple[int, int]:
+def block_shape(
+    pixels: int, channels: int, lanes: int, registers: int, wide: int = 0
+) -> tuple[int, int]:
     """The (pixels, vectors) of the register block that wastes least.
 
     Counted are the multiply-adds of whole blocks, the broadcasts and loads that feed them, and
-    the latency that few accumulators cannot hide.
+    the latency that few accumulators cannot hide. wide: how many vectors it may have at most.
     """
     room = registers - 4 if registers == 32 else registers - 3
     across = -(-channels // lanes)
     best, found = float("inf"), (1, 1)
-    for vectors in range(1, min(across, 4 if registers == 32 else 2) + 1):
+    for vectors in range(1, min(across, wide or (4 if registers == 32 else 2)) + 1):
         for rows in range(1, min(pixels, 14 if registers == 32 else 6) + 1):
             if rows * vectors + vectors > room:
                 continue
@@ -214,12 +219,13 @@ def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCal
     a = shape.geometry
     rank = len(shape.spatial)
     axes = phases_of(shape)
-    lanes = target.lanes(dtype)
     group_out = shape.cout // a.groups
     depthwise = shape.cin == a.groups == shape.cout
     narrowest = min(p.count for p in axes[-1])
     channels = shape.cout if depthwise else group_out
-    pixels, vectors = block_shape(narrowest, channels, lanes, target.registers)
+    lanes = target.lanes_along(dtype, channels)
+    wide = HALVES if lanes < target.lanes(dtype) else 0
+    pixels, vectors = block_shape(narrowest, channels, lanes, target.registers, wide)
     if depthwise:
         most = max(phase.taps for phase in axes[-1])
         pixels, vectors = depthwise_block(narrowest, most, -(-channels // lanes), target.registers)

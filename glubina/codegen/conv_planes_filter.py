@@ -85,7 +85,7 @@ def pays(shape: ConvShape, dtype: np.dtype, target: Target) -> bool:
     wasted = prod(axis.length(axis.phase.count) / axis.phase.count for axis in axes[1:] or axes)
     rows, vectors = block_shape(inner, outer, lanes, target.registers)
     feed = max(1.0, 0.75 * (rows + 2 * vectors) / (rows * vectors))
-    direct = feed * a.groups * taps * inner * -(-outer // lanes)
+    direct = feed * a.groups * taps * inner * target.vectors(dtype, outer)
     down, across = _block(taps * inner, outer, target.registers)
     planar = (
         max(1.0, (down + across) / (down * across)) * wasted * taps * inner * shape.cout / lanes

@@ -129,12 +129,13 @@ def costs(shape: ConvShape, dtype: np.dtype, target: Target) -> tuple[float, flo
     axes = phases_of(shape)
     taps = prod(sum(phase.taps for phase in axis) / len(axis) for axis in axes)
     depth = taps * shape.cin // a.groups
-    reads = prod(shape.spatial) / prod(shape.outputs)
+    phases = prod(len(axis) for axis in axes)  # each lays out the image anew
+    reads = phases * prod(shape.spatial) / prod(shape.outputs)
     wasted = prod(
         axis_of(axis[0], extent).length(axis[0].count) / axis[0].count
         for axis, extent in zip(axes[1:] or axes, shape.spatial[1:] or shape.spatial, strict=True)
     )
-    across = -(-per_group // lanes)
+    across = target.vectors(dtype, per_group)
     direct = a.groups * depth * across + 4 * a.groups * across
     vectors, channels = block(per_group, target.registers)
     feed = max(1.0, (vectors + 0.5 * channels) / (vectors * channels))

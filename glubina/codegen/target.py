@@ -23,6 +23,9 @@ LEVELS: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "x86-64-v4": (512, 32, ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd")),
 }
 
+HALVED = ("znver4",)
+"""CPUs whose unit has 256 bits: a vector of 512 passes it in two halves."""
+
 
 def llvm_type(dtype: np.dtype) -> str:
     """The LLVM type of one element in memory (a bool is a byte)."""
@@ -48,6 +51,26 @@ class Target:
     def lanes(self, dtype: np.dtype) -> int:
         """How many elements one vector register holds."""
         return max(1, self.vector_bits // 8 // max(1, dtype.itemsize))
+
+    def lanes_along(self, dtype: np.dtype, channels: int) -> int:
+        """The lanes of vectors that run along so many channels.
+
+        Vectors of 256 bits instead of 512 where the channels do not fill the half of one, and
+        where two halves take no longer than the whole, if that leaves clearly fewer lanes empty.
+        """
+        whole = self.lanes(dtype)
+        half = whole // 2
+        if self.vector_bits != 512:
+            return whole
+        wanted, full = -(-channels // half) * half, -(-channels // whole) * whole
+        fewer = wanted <= half or (self.cpu in HALVED and wanted <= 0.85 * full)
+        return half if fewer else whole
+
+    def vectors(self, dtype: np.dtype, channels: int) -> float:
+        """The time of one operation on so many channels, by that of one on a whole vector."""
+        lanes = self.lanes_along(dtype, channels)
+        share = lanes / self.lanes(dtype) if self.cpu in HALVED else 1.0
+        return -(-channels // lanes) * share
 
 
 @functools.cache

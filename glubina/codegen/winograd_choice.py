@@ -52,7 +52,7 @@ def choose(shape: ConvShape, dtype: np.dtype, target: Target, gradient: bool) ->
         return None
     lines = [[Line(outputs, taps) for outputs in OPTIONS[taps]] for taps in window]
     lanes = target.lanes(dtype)
-    best, found = GAIN * direct_cost(shape, lanes, gradient), None
+    best, found = GAIN * direct_cost(shape, target.vectors(dtype, shape.cout), gradient), None
     if not gradient and planes_plan.pays(shape, dtype, target):
         each, _ = planes_plan.costs(shape, dtype, target)
         best = min(best, GAIN * each * shape.batch * prod(shape.outputs))
@@ -68,15 +68,14 @@ def _inside(outputs: int, extent: int, taps: int, low: int) -> int:
     return sum(max(0, min(outputs, extent + low - tap) - max(0, low - tap)) for tap in range(taps))
 
 
-def direct_cost(shape: ConvShape, lanes: int, gradient: bool) -> float:
-    """The vector operations of the direct kernels."""
+def direct_cost(shape: ConvShape, vectors: float, gradient: bool) -> float:
+    """The vector operations of the direct kernels; vectors: those along the output channels."""
     meeting = [
         _inside(outputs, extent, taps, padding[0])
         for outputs, extent, taps, padding in zip(
             shape.outputs, shape.spatial, shape.window, shape.geometry.padding, strict=True
         )
     ]
-    vectors = -(-shape.cout // lanes)
     work = 1.03 * shape.batch * prod(meeting) * shape.cin * vectors
     if gradient:  # the sums are fetched and stored for every image
         work *= 1 + 12 / prod(shape.outputs)

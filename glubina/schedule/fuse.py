@@ -215,7 +215,30 @@ class Fusion:
                     wanted.add(node)
                 if len(self.users[node]) == 1 and node not in self.required:
                     free.add(node)
-        return wanted
+        return wanted | self._meeting_points(unit, candidates)
+
+    def _meeting_points(self, unit: int, candidates: list[Node]) -> set[Node]:
+        """Candidates through which all ways lead from the only anchor, as where branches meet."""
+        anchor, *others = self.anchors[unit]
+        if others or anchor in self.required:
+            return set()
+        left = {anchor: len(self.users[anchor])}  # what follows from it, and uses still to come
+        found: set[Node] = set()
+        for node in candidates:
+            sources = [s for s in dict.fromkeys(node.sources) if s in left]
+            if not sources:
+                continue
+            for source in sources:
+                left[source] -= 1
+                if not left[source]:
+                    del left[source]
+            left[node] = len(self.users[node])
+            small = node.dtype.itemsize <= anchor.dtype.itemsize
+            if len(left) == 1 and small and node.op.name != "reshape":
+                found.add(node)
+            if node in self.required:
+                break
+        return found
 
     def is_taken(self, node: Node) -> bool:
         """Whether a node belongs to an anchor or another node already."""

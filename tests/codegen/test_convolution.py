@@ -124,6 +124,23 @@ def test_narrow_vectors(layer, bits, registers):
     both(*layer, target=dataclasses.replace(host(), vector_bits=bits, registers=registers))
 
 
+HALVES = [
+    ((2, 10, 9, 5), (3, 3), 24, geometry(stride=(2, 2), padding=SAME)),
+    ((2, 7, 8, 24), (1, 1), 36, geometry()),
+    ((2, 9, 9, 16), (5, 5), 6, geometry(padding=((4, 4), (4, 4)))),
+    ((2, 7, 9, 24), (3, 3), 24, geometry(padding=SAME, groups=24)),
+    ((2, 8, 8, 32), (3, 3), 32, geometry(padding=SAME, groups=4)),
+]  # fmt: skip
+
+
+@pytest.mark.skipif(host().vector_bits != 512, reason="vectors of 512 bits")
+@pytest.mark.parametrize("cpu", ["znver4", "skylake-avx512"])
+@pytest.mark.parametrize("layer", HALVES, ids=str)
+def test_half_vectors_where_whole_ones_would_be_partly_empty(layer, cpu):
+    text = host().features if cpu == host().cpu else "-prefer-256-bit"
+    both(*layer, target=dataclasses.replace(host(), cpu=cpu, features=text))
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("rank", [1, 3])
 def test_signals_and_volumes(rank, groups):

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from glubina.codegen import target
@@ -67,3 +68,18 @@ print(loss.item(), net[0].weight.grad.sum().item())
     found.append([float(word) for word in here.stdout.split()])
     assert found[0] == pytest.approx(found[1], rel=1e-5)
     assert found[0] == pytest.approx(found[2], rel=1e-4)
+
+
+def test_half_vectors_along_few_channels() -> None:
+    float32, channels = np.dtype(np.float32), (1, 6, 8, 9, 16, 24, 36, 64, 72, 120)
+    machines = [target.Target("x86_64", cpu, "", 512, 32) for cpu in ("znver4", "sapphirerapids")]
+    halved, whole = ([m.lanes_along(float32, c) for c in channels] for m in machines)
+    assert halved == [8, 8, 8, 16, 16, 8, 8, 16, 16, 16]
+    assert whole == [8, 8, 8, 16, 16, 16, 16, 16, 16, 16]
+    assert [machines[0].vectors(float32, c) for c in (6, 16, 24)] == [0.5, 1.0, 1.5]
+    assert [machines[1].vectors(float32, c) for c in (6, 16, 24)] == [1.0, 1.0, 2.0]
+
+
+def test_vectors_of_256_bits_are_never_halved() -> None:
+    haswell = target.Target("x86_64", "haswell", "", 256, 16)
+    assert [haswell.lanes_along(np.dtype(np.float32), c) for c in (3, 4, 12)] == [8, 8, 8]

@@ -135,6 +135,18 @@ def test_a_convolution_takes_its_bias_and_activation_and_pooling_its_index() -> 
     assert len(plan.kernels[1].anchors) == 2
 
 
+def test_what_branches_after_a_product_and_meets_again_is_stored_once_finished() -> None:
+    x, w, y = leaf(8, 4), leaf(4, 6), leaf(8, 6)
+    product = ops.matmul(x, w)
+    zero, six = ops.full_like(y, 0), ops.full_like(y, 6)
+    below, above = ops.less(y, six), ops.less(zero, y)
+    g = ops.add(ops.where(below, product, zero), ops.where(above, ops.multiply(product, y), zero))
+    sums = [ops.sum(g, (0,)), ops.sum(ops.multiply(g, y), (0,))]
+    plan = plan_of(*sums)
+    assert kinds(plan) == ["matmul", "reduce"]
+    assert plan.kernels[0].outputs == (sums[0].sources[0],)
+
+
 def test_random_numbers_are_drawn_once_for_a_product() -> None:
     """A contraction does not draw them between its products; what is kept is the small mask."""
     net = Undrawn(F64)
