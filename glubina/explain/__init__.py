@@ -13,6 +13,7 @@ from glubina.explain.computation import Edge, Explanation, Vertex
 from glubina.explain.errors import ExplainError
 from glubina.explain.frames import Frame
 from glubina.explain.influence import Influence, Path
+from glubina.explain.ladder import Ladder, Rung, ladder
 from glubina.explain.opening import explain, paths
 
 __all__ = [
@@ -21,9 +22,12 @@ __all__ = [
     "Explanation",
     "Frame",
     "Influence",
+    "Ladder",
     "Path",
+    "Rung",
     "Vertex",
     "explain",
+    "ladder",
     "paths",
 ]
 

@@ -299,9 +299,15 @@ class Explanation:
 
     def save(self, path: str | os.PathLike[str], depth: int | None = None) -> Path:
         """Write the drawing (.svg), a page for a browser (.html), or the table (.txt)."""
-        from glubina.explain.saving import save
+        from glubina.explain.page import page
+        from glubina.explain.saving import write
 
-        return save(self, path, depth)
+        kinds = {
+            ".svg": lambda: self.svg(depth),
+            ".html": lambda: page(self),
+            ".txt": lambda: self.text(depth),
+        }
+        return write(path, kinds)
 
     def __str__(self) -> str:
         return self.text()

@@ -1,35 +1,28 @@
-"""Writes explanations to files: drawing, page or text, by the ending of the name."""
+"""Writes explanations to files, by the ending of the name: whole or not at all."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from glubina.explain.errors import ExplainError
 from glubina.files import write_text
 
-if TYPE_CHECKING:
-    from glubina.explain.computation import Explanation
 
+def write(path: str | os.PathLike[str], kinds: Mapping[str, Callable[[], str]]) -> Path:
+    """Write what the kind of the path's ending makes; returns the path.
 
-def save(explanation: Explanation, path: str | os.PathLike[str], depth: int | None = None) -> Path:
-    """Write `explanation` to `path` (.svg, .html or .txt), whole or not at all; returns the path.
-
-    ExplainError for any other ending.
+    ExplainError for an ending that there is no kind for.
     """
     target = Path(path)
-    if target.suffix == ".svg":
-        write_text(target, explanation.svg(depth))
-    elif target.suffix == ".html":
-        from glubina.explain.page import page
-
-        write_text(target, page(explanation))
-    elif target.suffix == ".txt":
-        write_text(target, explanation.text(depth) + "\n")
-    else:
+    make = kinds.get(target.suffix)
+    if make is None:
+        known = ", ".join(kinds)
         raise ExplainError(
-            f"{target.name}: an explanation is written as .svg, .html or .txt, "
+            f"{target.name}: this is written as one of {known}, "
             f"not as {target.suffix or 'a file without an ending'}"
         )
+    text = make()
+    write_text(target, text if text.endswith("\n") else text + "\n")
     return target

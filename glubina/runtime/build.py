@@ -10,6 +10,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from glubina.codegen.target import Target, host
 from glubina.graph.autodiff import expand
@@ -19,11 +20,10 @@ from glubina.graph.simplify import simplify
 from glubina.graph.techniques import left_out
 from glubina.graph.verify import verify
 from glubina.runtime import cache, compiler, observers
-from glubina.runtime.layout import lay_plan, lower_all
+from glubina.runtime.layout import Block, Laid, lay_plan, lower_all
 from glubina.runtime.observers import CompileEvent
-from glubina.runtime.plan import Plan
 from glubina.runtime.program import Program
-from glubina.schedule.plan import schedule
+from glubina.schedule.plan import Schedule, schedule
 
 VERSION = "1"
 
@@ -42,10 +42,9 @@ def build(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int
     found = None if watched else cache.load_program(key)
     cached = found is not None
     if found is None:
-        plan, modules = translate(outputs, inputs, donated, target)
-        code = compiler.compile_kernels(modules, target)
-        found = plan, code
-        cache.store_program(key, plan, code)
+        made = translate(outputs, inputs, donated, target)
+        found = made.laid.plan, compiler.compile_kernels(made.modules, target)
+        cache.store_program(key, *found)
     program = Program(*found)
     if observers.compilations:
         seconds = time.perf_counter() - started
@@ -70,10 +69,29 @@ def program_key(
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Translation:
+    """A graph on its way to machine code, stage by stage.
+
+    outputs: of the graph with derivatives worked out, simplified. schedule: its kernels. block:
+    the kernels as native code. laid: the plan, with each of its kernels and the arena.
+    """
+
+    outputs: Sequence[Node]
+    schedule: Schedule
+    block: Block
+    laid: Laid
+
+    @property
+    def modules(self) -> dict[str, Callable[[], str]]:
+        """What makes the LLVM text of each kernel, by the kernel's key."""
+        return {k: ir for lowering in self.block.lowerings() for k, ir in lowering.modules.items()}
+
+
 def translate(
     outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int], target: Target
-) -> tuple[Plan, dict[str, Callable[[], str]]]:
-    """The plan, and the LLVM text of each kernel that it needs, by the kernel's key."""
+) -> Translation:
+    """Go from the graph to a plan and the text of its kernels."""
     from glubina.codegen.lowering import lower  # not needed, and not loaded, on a warm start
 
     plain = simplify(_checked(expand(_checked(outputs))))
@@ -82,8 +100,7 @@ def translate(
     _checked([output for kernel in scheduled.kernels for output in kernel.outputs])
     observers.scheduled(simple, scheduled)
     block = lower_all(scheduled, target, lower)
-    modules = {key: ir for lowering in block.lowerings() for key, ir in lowering.modules.items()}
-    return lay_plan(block, outputs), modules
+    return Translation(simple, scheduled, block, lay_plan(block, outputs))
 
 
 def _checked(nodes: Sequence[Node]) -> Sequence[Node]:

@@ -74,7 +74,31 @@ def _lower_loop(kernel: Kernel, target: Target, lower: Lower) -> LoweredLoop:
     return LoweredLoop(inner, lower_all(inner.schedule, inside, lower), tuple(copies))
 
 
-def lay_plan(block: Block, outputs: Sequence[Node]) -> Plan:
+@dataclass(frozen=True)
+class Held:
+    """A block of the arena: what lies there, where, and from which kernel to which.
+
+    what: the node whose value it is; None for a workspace, or the arena of a loop.
+    """
+
+    what: Node | None
+    offset: int
+    size: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A plan, and what it was made from: of each of its kernels the schedule's, and the arena."""
+
+    plan: Plan
+    kernels: tuple[Kernel, ...]
+    lowerings: tuple[Lowering, ...]
+    held: tuple[Held, ...]
+
+
+def lay_plan(block: Block, outputs: Sequence[Node]) -> Laid:
     """Give every value its place in memory, and write the calls down."""
     scheduled = block.schedule
     layout = _Layout()
@@ -86,7 +110,7 @@ def lay_plan(block: Block, outputs: Sequence[Node]) -> Plan:
     memory = _Memory(block, set(slots))
     layout.place(memory, 0, slots)
     layout.write(block, memory, slots, 0, 1, "")
-    return Plan(
+    plan = Plan(
         inputs=tuple(Spec(n.shape, n.dtype.name) for n in scheduled.inputs),
         outputs=tuple(Spec(n.shape, n.dtype.name) for n in outputs),
         donated=scheduled.donated,
@@ -95,6 +119,7 @@ def lay_plan(block: Block, outputs: Sequence[Node]) -> Plan:
         calls=tuple(layout.calls),
         kernels=tuple(layout.infos),
     )
+    return Laid(plan, tuple(layout.kernels), tuple(layout.lowerings), tuple(memory.held()))
 
 
 def nbytes(node: Node) -> int:
@@ -124,6 +149,7 @@ class _Memory:
             for node in kernel.inputs:
                 last[node] = number
         self._number: dict[object, int] = {}  # of the span of each name
+        self._lives: dict[object, tuple[int, int]] = {}  # of each name, where several share a span
         self._spans: list[Span] = []
         for name, size in lasting:
             self._add(name, Span(size, 0, end))
@@ -148,16 +174,26 @@ class _Memory:
 
     def _add(self, name: object, span: Span) -> None:
         self._number[name] = len(self._spans)
+        self._lives[name] = span.first, span.last
         self._spans.append(span)
 
     def _inherit(self, node: Node, taken: Node, last: int) -> None:
         """A value lies where another one lay that dies as it is made."""
         number = self._number[node] = self._number[taken]
         self._spans[number] = replace(self._spans[number], last=last)
+        self._lives[node], first = (self._lives[taken][1], last), self._lives[taken][0]
+        self._lives[taken] = first, max(first, self._lives[node][0] - 1)
 
     def places(self) -> Iterable[tuple[object, int]]:
         """Names, and where each lies in the arena."""
         return ((name, self.arena.offsets[number]) for name, number in self._number.items())
+
+    def held(self) -> Iterable[Held]:
+        """What lies in the arena, in the order of the names."""
+        for name, number in self._number.items():
+            size, (first, last) = self._spans[number].size, self._lives[name]
+            what = name if isinstance(name, Node) else None
+            yield Held(what, self.arena.offsets[number], size, first, last)
 
     def offset(self, name: object) -> int:
         """Where something lies in the arena."""
@@ -217,6 +253,8 @@ class _Layout:
         self.table = [Entry("status")]
         self.calls: list[Call] = []
         self.infos: list[KernelInfo] = []
+        self.kernels: list[Kernel] = []  # of each info
+        self.lowerings: list[Lowering] = []
 
     def entry(self, entry: Entry) -> int:
         """A new slot of the table."""
@@ -254,6 +292,8 @@ class _Layout:
             slots[name] = self.entry(Entry("arena", base + offset))
 
     def _info(self, label: str, kernel: Kernel, lowering: Lowering, times: int) -> int:
+        self.kernels.append(kernel)
+        self.lowerings.append(lowering)
         self.infos.append(
             KernelInfo(
                 label,

@@ -82,6 +82,10 @@ class Compiled(Generic[P, R]):
             )
         return recording
 
+    def anew(self) -> Compiled[P, R]:
+        """The same function, to be recorded anew."""
+        return Compiled(self._function, self._keep)
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 

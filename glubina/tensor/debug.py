@@ -119,8 +119,8 @@ def _translated(outputs: Any, inputs: Any, replaces: Any) -> tuple[ScheduleEvent
 
     events: list[ScheduleEvent] = []
     with observers.schedules.watching(events.append):
-        _, modules = build.translate(outputs, inputs, replaces, host())
-    return events[0], dict(modules)
+        modules = build.translate(outputs, inputs, replaces, host()).modules
+    return events[0], modules
 
 
 # -- texts ----------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def test_files_by_their_ending(tmp_path: Path) -> None:
     for ending, beginning in ((".svg", "<svg"), (".html", "<!doctype html>"), (".txt", "")):
         target = e.save(tmp_path / f"q{ending}")
         assert target.read_text(encoding="utf-8").startswith(beginning)
-    with pytest.raises(ExplainError, match=r"q.gif: an explanation is written as .svg, .html"):
+    with pytest.raises(ExplainError, match=r"q.gif: this is written as one of .svg, .html"):
         e.save(tmp_path / "q.gif")
 
 
