@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench startup lint format types docs clean
+.PHONY: help demo test bench startup lint format types pictures docs clean
 
 help:  ## show these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ format: $(TEST)  ## set the style right
 
 types: $(TEST)  ## check the types
 	$(BIN)/mypy
+
+pictures: $(PLOTS)  ## draw the pictures of docs/lectures anew
+	$(BIN)/python docs/pictures.py
 
 docs: $(DOCS)  ## build the documentation into site/
 	$(BIN)/python -m mkdocs build --strict

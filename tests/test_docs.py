@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
 import tomllib
@@ -51,13 +53,42 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def run_page(page: Path, found: list[Block]) -> None:
-    """Run a page's blocks one after the other in one namespace, as a reader would."""
+def run_page(page: Path, found: list[Block]) -> dict[str, Any]:
+    """Run a page's blocks one after the other in one namespace, as a reader would.
+
+    A block of the language "output" shows what the block of code before it prints.
+    """
     namespace: dict[str, Any] = {"__name__": "__main__"}
+    printed = ""
     for block in found:
+        if block.language == "output":
+            compare_outputs(f"{page.name}, line {block.line}", block.text, printed)
+            continue
         # The empty lines before the text make a traceback show the page's own line numbers.
         code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
-        exec(code, namespace)
+        with contextlib.redirect_stdout(io.StringIO()) as stream:
+            exec(code, namespace)
+        printed = stream.getvalue()
+    return namespace
+
+
+NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e[-+]\d+)?")
+
+
+def compare_outputs(place: str, shown: str, printed: str) -> None:
+    """The same words, and numbers that are near: other processors round in another way.
+
+    Near is within 10 %, or within 3 units of the last digit that the page shows.
+    """
+    assert NUMBER.sub("#", shown).split() == NUMBER.sub("#", printed).split(), (
+        f"{place}: the page shows\n{shown}\nand the code prints\n{printed}"
+    )
+    for old, new in zip(NUMBER.findall(shown), NUMBER.findall(printed), strict=True):
+        value = float(old.replace(",", ""))
+        digits = len(old.partition("e")[0].partition(".")[2])
+        unit = 10.0 ** -(digits or 2) if "." in old else 0.0
+        near = pytest.approx(value, rel=0.1, abs=0.0 if "e" in old else 3 * unit)
+        assert float(new.replace(",", "")) == near, f"{place}: {old} on the page, printed {new}"
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if page_blocks(p, "python")], ids=name)
@@ -65,7 +96,44 @@ def test_the_code_on_the_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run_page(page, page_blocks(page, "python"))
+    names = run_page(page, page_blocks(page, "python", "output"))
+    if page.parent.name == "lectures" and find_spec("matplotlib"):
+        monkeypatch.syspath_prepend(str(ROOT / "docs"))
+        check_pictures(page, names)
+
+
+def check_pictures(page: Path, names: dict[str, Any]) -> None:
+    """The pictures of a lecture can be drawn, and show what its code computes."""
+    import pictures
+
+    for path, figure in pictures.drawn(page, names):
+        old, new = pictures.saved_numbers(path), pictures.numbers(figure)
+        assert old.keys() == new.keys(), f"{path.name} is old: make pictures"
+        for place, values in new.items():
+            scale = max(map(abs, old[place]), default=0.0)
+            assert values == pytest.approx(old[place], rel=0.2, abs=0.05 * scale), (
+                f"{path.name}, {place}, is old: make pictures"
+            )
+
+
+def test_every_lecture_has_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import pictures
+
+    pages = sorted((ROOT / "docs" / "lectures").glob("*.md"))
+    shown = [picture for page in pages for picture in pictures.pictures_of(page)]
+    assert set(shown) == {path.stem for path in sorted(pictures.PAGES.glob("*.svg"))}
+
+
+def test_an_output_that_is_not_true_is_noticed() -> None:
+    compare_outputs("page", "loss 0.50 after 20 steps\n", "loss  0.53 after 20 steps\n")
+    for printed in (
+        "loss 0.60 after 20 steps",
+        "gain 0.50 after 20 steps",
+        "loss 0.50 after 23 st",
+    ):
+        with pytest.raises(AssertionError):
+            compare_outputs("page", "loss 0.50 after 20 steps\n", printed)
 
 
 def test_a_wrong_block_is_noticed_with_its_line(tmp_path: Path) -> None:
