@@ -159,7 +159,8 @@ class SGD(Optimizer):
         super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **options)
 
     def _settings(self, momentum: float, nesterov: bool) -> dict[str, Any]:
-        return {"momentum": momentum, "nesterov": nesterov and momentum > 0}
+        forms = {"nesterov": nesterov and momentum > 0, "rate_inside": momentum > 0}
+        return {"momentum": momentum, **forms}  # Keras's velocity has the rate in it
 
 
 class RMSprop(Optimizer):

@@ -6,31 +6,30 @@ from typing import Any
 
 from glubina.graph import DTypeError, ShapeError
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import between, whole
 
 
 def positive(name: str, value: Any) -> int:
     """The value as an int of at least 1."""
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return int(value)
+    return whole(name, value)
 
 
 def extents(name: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
     """One whole number per spatial axis, from a number for all or a sequence."""
-    numbers = (value,) * rank if isinstance(value, int) else tuple(value)
-    wrong = len(numbers) != rank or any(int(n) != n or n < least for n in numbers)
-    if wrong:
-        raise ValueError(
-            f"{name} must be a whole number of at least {least} or {rank} of them, got {value!r}"
-        )
-    return tuple(int(n) for n in numbers)
+    try:
+        numbers = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
+        if len(numbers) == rank:
+            return tuple(whole(name, number, least) for number in numbers)
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{name} must be a whole number of at least {least} or {rank} of them, got {value!r}"
+    )
 
 
 def probability(name: str, value: float) -> float:
     """The value, if it lies in 0 to 1."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
-    return float(value)
+    return between(name, value, 0, 1)
 
 
 def axis_of(name: str, x: Tensor, axis: int) -> int:

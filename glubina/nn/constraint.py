@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from glubina.tensor import Tensor, clip, maximum, no_grad, sqrt
+from glubina.tensor.arguments import above_zero, not_negative, real
 
 Axes = int | tuple[int, ...] | None
 EPSILON = 1e-7
@@ -57,7 +56,7 @@ def max_norm(
     Weights within the ball are left as they are, bit for bit. axis: what belongs to one unit (see
     `norms`). Source: Srivastava et al., "Dropout", 2014.
     """
-    _bound("max_value", max_value)
+    above_zero("max_value", max_value)
 
     def allowed(weight: Tensor) -> Tensor:
         return weight * clip(max_value / maximum(norms(weight, axis), EPSILON), None, 1.0)
@@ -81,12 +80,11 @@ def min_max_norm(
 
     Source: Keras's `MinMaxNorm`.
     """
-    if not min_value >= 0:
-        raise ValueError(f"min_value must not be negative, got {min_value!r}")
-    _bound("max_value", max_value)
+    not_negative("min_value", min_value)
+    above_zero("max_value", max_value)
     if not min_value <= max_value:
         raise ValueError(f"min_value must be at most max_value, got {min_value} and {max_value}")
-    if not 0 < rate <= 1:
+    if not 0 < real("rate", rate) <= 1:
         raise ValueError(f"rate must be above 0 and at most 1, got {rate!r}")
 
     def allowed(weight: Tensor) -> Tensor:
@@ -100,8 +98,3 @@ def min_max_norm(
 def non_neg(parameters: Tensor | Iterable[Tensor]) -> Constraint:
     """w ≥ 0: w ← max(w, 0)."""
     return Constraint(parameters, lambda w: maximum(w, 0.0))
-
-
-def _bound(name: str, value: Any) -> None:
-    if not (isinstance(value, (int, float)) and 0 < value < math.inf):
-        raise ValueError(f"{name} must be a number above 0, got {value!r}")

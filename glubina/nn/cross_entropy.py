@@ -170,7 +170,10 @@ def cross_entropy(
     class (Szegedy et al., 2016, arXiv:1512.00567). ignore_index: a label whose examples do not
     count. Any other label outside 0 to classes − 1 is an IndexRangeError.
     """
-    reduction, smoothing = checked_reduction(reduction), float(label_smoothing)
+    reduction, smoothing = (
+        checked_reduction(reduction),
+        probability("label_smoothing", label_smoothing),
+    )
     if weight is not None:
         _check_weight(weight, logits)
     given = () if weight is None else (weight,)

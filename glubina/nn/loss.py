@@ -12,6 +12,7 @@ from glubina.nn.checks import floating
 from glubina.nn.formula import apply, scaled
 from glubina.nn.module import Module
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import not_negative, real
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -120,7 +121,7 @@ def l1_loss(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor
 
 
 def _positive(name: str, value: float) -> float:
-    if not value > 0:
+    if real(name, value) <= 0:
         raise ValueError(f"{name} must be positive, got {value!r}")
     return float(value)
 
@@ -140,11 +141,10 @@ def smooth_l1_loss(
 
     Source: Girshick, 2015, arXiv:1504.08083.
     """
-    if not beta >= 0:
-        raise ValueError(f"beta must not be negative, got {beta!r}")
+    not_negative("beta", beta)
     if beta == 0:
         return l1_loss(outputs, targets, reduction)
-    settings = checked_reduction(reduction), float(beta), 1 / float(beta)
+    settings = checked_reduction(reduction), real("beta", beta), 1 / beta
     return apply(_huber, outputs, like(outputs, targets), settings=settings)
 
 
@@ -160,7 +160,7 @@ def poisson_nll_loss(
 
     full: Stirling's approximation of ln t! is added where t > 1.
     """
-    settings = checked_reduction(reduction), bool(log_input), bool(full), float(eps)
+    settings = checked_reduction(reduction), bool(log_input), bool(full), real("eps", eps)
     return apply(_poisson, outputs, like(outputs, targets), settings=settings)
 
 
@@ -234,9 +234,7 @@ class SmoothL1Loss(Loss):
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction)
-        if not beta >= 0:
-            raise ValueError(f"beta must not be negative, got {beta!r}")
-        self.beta = float(beta)
+        self.beta = not_negative("beta", beta)
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss."""
@@ -255,7 +253,7 @@ class PoissonNLLLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction)
-        self.log_input, self.full, self.eps = log_input, full, float(eps)
+        self.log_input, self.full, self.eps = log_input, full, real("eps", eps)
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss."""

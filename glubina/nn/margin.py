@@ -12,6 +12,7 @@ from glubina.nn.cross_entropy import check_class_labels, one_hot, picked
 from glubina.nn.formula import apply, number, scaled, zeros
 from glubina.nn.loss import Loss, as_targets, checked_reduction, like, reduced
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import real
 
 
 def _positive_part(x: Node) -> Node:
@@ -117,7 +118,7 @@ def hinge_loss(
 
     Source: Cortes and Vapnik, 1995.
     """
-    settings = checked_reduction(reduction), float(margin)
+    settings = checked_reduction(reduction), real("margin", margin)
     return apply(_hinge, outputs, like(outputs, targets), settings=settings)
 
 
@@ -125,7 +126,7 @@ def hinge_embedding_loss(
     distances: Tensor, targets: Tensor, margin: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
     """The distance where t = 1, max(0, margin − distance) where t = −1."""
-    settings = checked_reduction(reduction), float(margin)
+    settings = checked_reduction(reduction), real("margin", margin)
     return apply(_hinge_embedding, distances, like(distances, targets), settings=settings)
 
 
@@ -133,7 +134,7 @@ def margin_ranking_loss(
     first: Tensor, second: Tensor, targets: Tensor, margin: float = 0.0, reduction: str = "mean"
 ) -> Tensor:
     """max(0, margin − t (a − b)): t = 1 asks that a be larger, t = −1 that b be."""
-    settings = checked_reduction(reduction), float(margin)
+    settings = checked_reduction(reduction), real("margin", margin)
     pair = like(first, second), like(first, targets)
     return apply(_ranking, first, *pair, settings=settings)
 
@@ -145,14 +146,14 @@ def multi_margin_loss(
     if p not in (1, 2):
         raise ValueError(f"p must be 1 or 2, got {p!r}")
     check_class_labels(logits, targets)
-    settings = checked_reduction(reduction), p, float(margin)
+    settings = checked_reduction(reduction), p, real("margin", margin)
     none = zeros(logits.shape[-1], logits.dtype)
     return apply(_multi_margin, logits, targets, none, settings=settings)
 
 
 def pairwise_distance(a: Tensor, b: Tensor, p: float = 2.0, eps: float = 1e-6) -> Tensor:
     """‖a − b + ε‖_p along the last axis, for two tensors of one shape."""
-    return apply(_pairwise, a, _vectors(a, b), settings=(_norm(p), float(eps)))
+    return apply(_pairwise, a, _vectors(a, b), settings=(_norm(p), real("eps", eps)))
 
 
 def triplet_margin_loss(
@@ -170,7 +171,8 @@ def triplet_margin_loss(
     swap: the negative's distance from the positive counts if it is the smaller one (Balntas et
     al., 2016).
     """
-    settings = checked_reduction(reduction), float(margin), _norm(p), float(eps), bool(swap)
+    sizes = real("margin", margin), _norm(p), real("eps", eps)
+    settings = checked_reduction(reduction), *sizes, bool(swap)
     pair = _vectors(anchor, positive), _vectors(anchor, negative)
     return apply(_triplet, anchor, *pair, settings=settings)
 
@@ -178,7 +180,7 @@ def triplet_margin_loss(
 def cosine_similarity(a: Tensor, b: Tensor, axis: int = -1, eps: float = 1e-8) -> Tensor:
     """a·b / (‖a‖ ‖b‖) along an axis, for two tensors of one shape; norms are at least ε."""
     place = axis_of("cosine_similarity", floating(a), axis)
-    return apply(_similarity, a, _vectors(a, b), settings=(float(eps), place))
+    return apply(_similarity, a, _vectors(a, b), settings=(real("eps", eps), place))
 
 
 def cosine_embedding_loss(
@@ -196,12 +198,12 @@ def cosine_embedding_loss(
             f"{signs.shape}"
         )
     signs = signs if signs.dtype == first.dtype else signs.astype(first.dtype)
-    settings = checked_reduction(reduction), float(margin)
+    settings = checked_reduction(reduction), real("margin", margin)
     return apply(_cosine_embedding, first, other, signs, settings=settings)
 
 
 def _norm(p: float) -> float:
-    if not p >= 1:
+    if real("p", p) < 1:
         raise ValueError(f"p must be at least 1, got {p!r}")
     return float(p)
 
@@ -224,7 +226,7 @@ class _MarginLoss(Loss):
 
     def __init__(self, margin: float | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.margin = self.default if margin is None else float(margin)
+        self.margin = self.default if margin is None else real("margin", margin)
 
     def extra_repr(self) -> str:
         """The margin, and what is not the default."""
@@ -281,7 +283,7 @@ class MultiMarginLoss(Loss):
         super().__init__(reduction)
         if p not in (1, 2):
             raise ValueError(f"p must be 1 or 2, got {p!r}")
-        self.p, self.margin = p, float(margin)
+        self.p, self.margin = p, real("margin", margin)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss."""
@@ -304,7 +306,8 @@ class TripletMarginLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction)
-        self.margin, self.p, self.eps, self.swap = float(margin), _norm(p), float(eps), swap
+        self.margin, self.p = real("margin", margin), _norm(p)
+        self.eps, self.swap = real("eps", eps), swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """The loss."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import between, not_negative
 from glubina.tensor.elementwise import absolute
 
 Penalty = Callable[[], Tensor]
@@ -18,8 +19,9 @@ class _Penalty:
         several = [parameters] if isinstance(parameters, Tensor) else list(parameters)
         if not several:
             raise ValueError("a penalty was given no parameters")
-        if not (one >= 0 and two >= 0):
-            raise ValueError(f"a penalty's factor must not be negative, got {min(one, two)!r}")
+        for parameter in several:
+            if not isinstance(parameter, Tensor):
+                raise TypeError(f"a penalty is on tensors, got {parameter!r}")
         self.parameters, self.one, self.two = several, float(one), float(two)
 
     def __call__(self) -> Tensor:
@@ -38,16 +40,16 @@ class _Penalty:
 
 def l1(parameters: Tensor | Iterable[Tensor], factor: float) -> Penalty:
     """λ Σ |w|: drives weights to 0. Call it for the number: `loss + penalty()`."""
-    return _Penalty(parameters, factor, 0.0)
+    return _Penalty(parameters, not_negative("factor", factor), 0.0)
 
 
 def l2(parameters: Tensor | Iterable[Tensor], factor: float) -> Penalty:
     """λ Σ w², with the gradient 2 λ w (an optimizer's `weight_decay` is 2 λ)."""
-    return _Penalty(parameters, 0.0, factor)
+    return _Penalty(parameters, 0.0, not_negative("factor", factor))
 
 
 def elastic(parameters: Tensor | Iterable[Tensor], factor: float, ratio: float = 0.5) -> Penalty:
     """λ (ρ Σ |w| + (1 − ρ) Σ w²). Source: Zou and Hastie, 2005."""
-    if not 0 <= ratio <= 1:
-        raise ValueError(f"ratio must be from 0 to 1, got {ratio!r}")
+    not_negative("factor", factor)
+    between("ratio", ratio, 0, 1)
     return _Penalty(parameters, factor * ratio, factor * (1 - ratio))

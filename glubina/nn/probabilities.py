@@ -13,6 +13,7 @@ from glubina.nn.formula import apply, largest, number, scaled, spread, zeros
 from glubina.nn.loss import Loss, checked_reduction, like, reduced
 from glubina.nn.smooth import softplus_of
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import not_negative, real
 
 
 def _from_logits(z: Node, t: Node) -> Node:
@@ -190,7 +191,7 @@ def focal_loss(
     check_class_labels(logits, targets)
     none = zeros(logits.shape[-1], logits.dtype)
     factors = () if weight is None else (_broadcastable("weight", weight, logits),)
-    settings = _not_negative(gamma), checked_reduction(reduction)
+    settings = not_negative("gamma", gamma), checked_reduction(reduction)
     return apply(_focal, logits, targets, none, *factors, settings=settings)
 
 
@@ -202,16 +203,10 @@ def sigmoid_focal_loss(
     reduction: str = "none",
 ) -> Tensor:
     """The focal loss of a yes-or-no question per element, α the share of the positive ones."""
-    if alpha is not None and not 0 <= alpha <= 1:
+    if alpha is not None and not 0 <= real("alpha", alpha) <= 1:
         raise ValueError(f"alpha must be between 0 and 1, or None, got {alpha!r}")
-    settings = alpha, _not_negative(gamma), checked_reduction(reduction)
+    settings = alpha, not_negative("gamma", gamma), checked_reduction(reduction)
     return apply(_sigmoid_focal, logits, like(logits, targets), settings=settings)
-
-
-def _not_negative(gamma: float) -> float:
-    if not gamma >= 0:
-        raise ValueError(f"gamma must not be negative, got {gamma!r}")
-    return float(gamma)
 
 
 class _Weighted(Loss):
@@ -276,7 +271,7 @@ class FocalLoss(Loss):
         self, gamma: float = 2.0, weight: Tensor | None = None, reduction: str = "mean"
     ) -> None:
         super().__init__(reduction)
-        self.gamma = _not_negative(gamma)
+        self.gamma = not_negative("gamma", gamma)
         self.weight = weight
         self.register_buffer("weight", weight)
 

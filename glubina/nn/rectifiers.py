@@ -11,6 +11,7 @@ from glubina.nn.formula import apply, number, scaled
 from glubina.nn.module import Module
 from glubina.nn.parameter import Parameter
 from glubina.tensor import Tensor, full
+from glubina.tensor.arguments import real
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
@@ -106,14 +107,14 @@ def prelu(x: Tensor, weight: Tensor) -> Tensor:
 
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """x above 0, α (e^x − 1) elsewhere."""
-    return apply(_elu, floating(x), settings=(float(alpha), 1.0, 1.0))
+    return apply(_elu, floating(x), settings=(real("alpha", alpha), 1.0, 1.0))
 
 
 def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """max(0, x) + min(0, α (e^(x/α) − 1)): its derivative is continuous for every α."""
     if not alpha > 0:
         raise ValueError(f"alpha must be positive, got {alpha!r}")
-    return apply(_elu, floating(x), settings=(float(alpha), 1.0, float(alpha)))
+    return apply(_elu, floating(x), settings=(real("alpha", alpha), 1.0, real("alpha", alpha)))
 
 
 def selu(x: Tensor) -> Tensor:
@@ -216,7 +217,7 @@ class ELU(Activation):
     derivative = r"1 \text{ if } x > 0 \text{ else } \alpha e^x"
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = float(alpha)
+        self.alpha = real("alpha", alpha)
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""
@@ -233,7 +234,7 @@ class CELU(Activation):
     def __init__(self, alpha: float = 1.0) -> None:
         if not alpha > 0:
             raise ValueError(f"alpha must be positive, got {alpha!r}")
-        self.alpha = float(alpha)
+        self.alpha = real("alpha", alpha)
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""

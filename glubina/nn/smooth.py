@@ -12,6 +12,7 @@ from glubina.nn.checks import axis_of, floating
 from glubina.nn.formula import apply, number, scaled
 from glubina.nn.module import Module
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import real
 
 
 def softplus_of(x: Node) -> Node:
@@ -83,7 +84,9 @@ def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """ln(1 + e^(βx)) / β; where βx > threshold x itself."""
     if not beta > 0:
         raise ValueError(f"beta must be positive, got {beta!r}")
-    return apply(_softplus, floating(x), settings=(float(beta), float(threshold)))
+    return apply(
+        _softplus, floating(x), settings=(real("beta", beta), real("threshold", threshold))
+    )
 
 
 def logsigmoid(x: Tensor) -> Tensor:
@@ -139,7 +142,7 @@ class Softplus(Activation):
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         if not beta > 0:
             raise ValueError(f"beta must be positive, got {beta!r}")
-        self.beta, self.threshold = float(beta), float(threshold)
+        self.beta, self.threshold = real("beta", beta), real("threshold", threshold)
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""

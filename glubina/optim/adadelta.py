@@ -10,6 +10,7 @@ from glubina.graph.ops import Formula
 from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import between
 from glubina.tensor.base import consume_value
 
 
@@ -42,8 +43,7 @@ class Adadelta(Optimizer):
 
     def _check(self, group: Group) -> None:
         super()._check(group)
-        if not 0 <= group["rho"] <= 1:
-            raise ValueError(f"rho must be between 0 and 1, got {group['rho']}")
+        between("rho", group["rho"], 0, 1)
 
     def _update(self, group: Group, settings: Settings, params: list[Tensor]) -> Updates:
         updates: Updates = []

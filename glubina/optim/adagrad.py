@@ -14,6 +14,7 @@ from glubina.optim.counted import DOUBLE, Counted, one, spread
 from glubina.optim.optimizer import Group, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor, tensor
+from glubina.tensor.arguments import not_negative
 from glubina.tensor.base import consume_value
 
 
@@ -35,10 +36,6 @@ class Adagrad(Counted):
         *,
         maximize: bool = False,
     ) -> None:
-        if not initial_accumulator_value >= 0:
-            raise ValueError(
-                f"initial_accumulator_value must not be negative, got {initial_accumulator_value}"
-            )
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,
@@ -51,8 +48,8 @@ class Adagrad(Counted):
 
     def _check(self, group: Group) -> None:
         super()._check(group)
-        if not group["lr_decay"] >= 0:
-            raise ValueError(f"lr_decay must not be negative, got {group['lr_decay']}")
+        for name in ("lr_decay", "initial_accumulator_value"):
+            not_negative(name, group[name])
 
     def _update(self, group: Group, settings: Settings, params: list[Tensor]) -> Updates:
         updates: Updates = []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from glubina.graph import Node, ops
 from glubina.graph.node import DType
 from glubina.graph.ops import Formula
-from glubina.optim.counted import DOUBLE, Counted, check_betas
+from glubina.optim.counted import DOUBLE, Counted, check_betas, pair
 from glubina.optim.optimizer import Group, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor
@@ -20,10 +20,10 @@ class Adam(Counted):
 
     m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g², with m̂ = m / (1 − β₁ᵗ) and
     v̂ = v / (1 − β₂ᵗ) in step t; g = gradient + weight_decay · w. With `amsgrad` the largest v so
-    far takes v's place. Sources: Kingma and Ba, 2015, arXiv:1412.6980; Reddi et al., 2018.
+    far takes v's place. With `decoupled_weight_decay` the weights decay apart from the gradient,
+    as in `AdamW`. Without `bias_correction` m and v take the places of m̂ and v̂, as many lectures
+    write the rule. Sources: Kingma and Ba, 2015, arXiv:1412.6980; Reddi et al., 2018.
     """
-
-    decoupled: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -35,14 +35,18 @@ class Adam(Counted):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        bias_correction: bool = True,
     ) -> None:
         defaults = {
             "lr": lr,
-            "betas": tuple(betas),
+            "betas": pair(betas),
             "eps": eps,
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
             "maximize": maximize,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "bias_correction": bias_correction,
         }
         super().__init__(params, defaults)
 
@@ -54,7 +58,7 @@ class Adam(Counted):
         updates: Updates = []
         for step, members in self._by_age(group, params, updates):
             t = self._counted(step, updates)
-            sizes = self._step_sizes(settings, t, step, members[0].dtype, updates)
+            sizes = self._step_sizes(group, settings, t, step, members[0].dtype, updates)
             numbers = settings.numbers(
                 members[0].dtype, "1 - beta1", "beta2", "1 - beta2", "eps", "kept"
             )
@@ -63,12 +67,21 @@ class Adam(Counted):
         return updates
 
     def _step_sizes(
-        self, settings: Settings, t: Node, step: Tensor, dtype: DType, updates: Updates
+        self,
+        group: Group,
+        settings: Settings,
+        t: Node,
+        step: Tensor,
+        dtype: DType,
+        updates: Updates,
     ) -> tuple[Node, Node]:
         """lr / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ), worked out in float64.
 
         They are outputs of the step, so that they are computed once and not for every element.
+        Without correction they are lr and 1.
         """
+        if not group["bias_correction"]:
+            return settings.number("lr", dtype), ops.constant(1, dtype)
         lr, beta1, beta2 = (settings.number(n, DOUBLE) for n in ("lr", "beta1", "beta2"))
         size = size_of(lr, beta1, t, settings=(dtype,))
         scale = scale_of(beta2, t, settings=(dtype,))
@@ -86,7 +99,8 @@ class Adam(Counted):
         """The update of one parameter and of its moments."""
         size, scale, share, beta, square_share, eps, kept = numbers
         w, g = consume_value(parameter), gradient_of(parameter)
-        g = slope(group, settings, w, g, decay=not self.decoupled)
+        apart = bool(group["decoupled_weight_decay"])
+        g = slope(group, settings, w, g, decay=not apart)
         mean, square = self._remembered(parameter, "exp_avg", "exp_avg_sq")
         m = mean_of(consume_value(mean), g, share)
         v = mean_square_of(consume_value(square), g, beta, square_share)
@@ -95,7 +109,7 @@ class Adam(Counted):
             (largest,) = self._remembered(parameter, "max_exp_avg_sq")
             v = ops.maximum(consume_value(largest), v)
             updates.append((largest, v))
-        decay = [kept] if self.decoupled and group["weight_decay"] else []
+        decay = [kept] if apart and group["weight_decay"] else []
         updates.append((parameter, _descend(w, m, v, size, scale, eps, *decay)))
 
 
@@ -145,8 +159,6 @@ class AdamW(Adam):
     Source: Loshchilov and Hutter, 2019, arXiv:1711.05101.
     """
 
-    decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -157,5 +169,11 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        bias_correction: bool = True,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            *(params, lr, betas, eps, weight_decay, amsgrad),
+            maximize=maximize,
+            decoupled_weight_decay=True,
+            bias_correction=bias_correction,
+        )

@@ -11,10 +11,11 @@ from glubina.graph import Node, ops
 from glubina.graph.node import DType
 from glubina.graph.ops import Formula
 from glubina.optim.adam import mean_of, mean_square_of, scale_of, size_of
-from glubina.optim.counted import DOUBLE, Counted, check_betas, one, spread
+from glubina.optim.counted import DOUBLE, Counted, check_betas, one, pair, spread
 from glubina.optim.optimizer import Group, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor, tensor
+from glubina.tensor.arguments import not_negative
 from glubina.tensor.base import consume_value
 
 
@@ -93,7 +94,7 @@ class Adamax(_Moments):
         *,
         maximize: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
+        defaults = {"lr": lr, "betas": pair(betas), "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "maximize": maximize})
 
     def _sizes(
@@ -139,7 +140,7 @@ class NAdam(_Moments):
     ) -> None:
         defaults = {
             "lr": lr,
-            "betas": tuple(betas),
+            "betas": pair(betas),
             "eps": eps,
             "weight_decay": weight_decay,
             "momentum_decay": momentum_decay,
@@ -150,8 +151,7 @@ class NAdam(_Moments):
 
     def _check(self, group: Group) -> None:
         super()._check(group)
-        if not group["momentum_decay"] >= 0:
-            raise ValueError(f"momentum_decay must not be negative, got {group['momentum_decay']}")
+        not_negative("momentum_decay", group["momentum_decay"])
 
     def _fresh(self) -> dict[str, Tensor]:
         return {**super()._fresh(), "mu_product": tensor(np.ones((), np.float64))}
@@ -205,7 +205,7 @@ class RAdam(_Moments):
     ) -> None:
         defaults = {
             "lr": lr,
-            "betas": tuple(betas),
+            "betas": pair(betas),
             "eps": eps,
             "weight_decay": weight_decay,
             "decoupled_weight_decay": decoupled_weight_decay,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from glubina.graph import Node, ops
 from glubina.optim.settings import run_time_number
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import not_negative
 from glubina.tensor.base import consume_value, wrap
 from glubina.tensor.inplace import write
 
@@ -18,6 +19,8 @@ def clip_grad_norm_(
 
     The norm is √Σ g² over all gradients together. Source: Pascanu et al., 2013, arXiv:1211.5063.
     """
+    if max_norm != float("inf"):  # which limits nothing, and gives the norm
+        not_negative("max_norm", max_norm)
     gradients = _gradients(parameters)
     if not gradients:
         raise ValueError("no parameter has a gradient: call backward() first")
@@ -39,8 +42,7 @@ def clip_grad_norm_(
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Move every element of the gradients into ±clip_value."""
-    if clip_value < 0:
-        raise ValueError(f"clip_value must not be negative, got {clip_value}")
+    not_negative("clip_value", clip_value)
     for gradient in _gradients(parameters):
         g = consume_value(gradient)
         high = ops.broadcast(run_time_number(clip_value, g.dtype), g.shape)

@@ -12,6 +12,7 @@ from glubina.graph.node import DType
 from glubina.graph.ops import Formula
 from glubina.optim.optimizer import Group, Optimizer, Updates
 from glubina.tensor import Tensor, tensor
+from glubina.tensor.arguments import real
 from glubina.tensor.base import consume_value
 
 DOUBLE = np.dtype(np.float64)
@@ -78,10 +79,16 @@ def _next(t: Node) -> Node:
     return ops.add(t, ops.full_like(t, 1))
 
 
+def pair(betas: Any) -> tuple[Any, ...]:
+    """What was given as betas, as a tuple."""
+    return tuple(betas) if isinstance(betas, (tuple, list)) else (betas,)
+
+
 def check_betas(group: Group) -> None:
     """ValueError unless the group's betas are two numbers from 0 to below 1."""
-    if len(group["betas"]) != 2 or not all(0 <= b < 1 for b in group["betas"]):
-        raise ValueError(f"betas are two numbers from 0 to below 1, got {group['betas']}")
+    betas = group["betas"]
+    if len(betas) != 2 or not all(0 <= real("betas", b) < 1 for b in betas):
+        raise ValueError(f"betas are two numbers from 0 to below 1, got {betas}")
 
 
 def spread(number: Node, like: Node) -> Node:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from glubina.optim.line_search import Evaluation, strong_wolfe
 from glubina.optim.optimizer import Group, Optimizer
 from glubina.tensor import Tensor, tensor
+from glubina.tensor.arguments import choice, not_negative, whole
 from glubina.tensor.mode import mode
 
 SEARCHES = 25
@@ -46,7 +47,7 @@ class LBFGS(Optimizer):
         defaults = {
             "lr": lr,
             "max_iter": max_iter,
-            "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
+            "max_eval": whole("max_iter", max_iter) * 5 // 4 if max_eval is None else max_eval,
             "tolerance_grad": tolerance_grad,
             "tolerance_change": tolerance_change,
             "history_size": history_size,
@@ -62,13 +63,11 @@ class LBFGS(Optimizer):
 
     def _check(self, group: Group) -> None:
         super()._check(group)
-        if group["line_search_fn"] not in (None, "strong_wolfe"):
-            raise ValueError(
-                f"line_search_fn is None or 'strong_wolfe', got {group['line_search_fn']!r}"
-            )
-        for name in ("max_iter", "history_size"):
-            if group[name] < 1:
-                raise ValueError(f"{name} must be at least 1, got {group[name]}")
+        choice("line_search_fn", group["line_search_fn"], None, "strong_wolfe")
+        for name in ("max_iter", "max_eval", "history_size"):
+            whole(name, group[name])
+        for name in ("tolerance_grad", "tolerance_change"):
+            not_negative(name, group[name])
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
         """Up to `max_iter` iterations; returns the loss at the beginning."""

@@ -8,7 +8,7 @@ from typing import Any
 from glubina.graph import Node, ops
 from glubina.graph.ops import Formula
 from glubina.optim.adam import mean_of
-from glubina.optim.counted import check_betas, spread
+from glubina.optim.counted import check_betas, pair, spread
 from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor
@@ -30,7 +30,7 @@ class Lion(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay}
+        defaults = {"lr": lr, "betas": pair(betas), "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "maximize": maximize})
 
     def _check(self, group: Group) -> None:

@@ -13,6 +13,7 @@ from glubina.optim.counted import spread
 from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import choice, real, whole
 from glubina.tensor.base import consume_value
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -62,11 +63,12 @@ class Muon(Optimizer):
                     f"Muon is for matrices, got a parameter of shape {parameter.shape}; give the "
                     "others to an AdamW"
                 )
-        if group["adjust_lr_fn"] not in (None, "original", "match_rms_adamw"):
-            raise ValueError(
-                f"adjust_lr_fn is 'original' or 'match_rms_adamw', got {group['adjust_lr_fn']!r}"
-            )
-        if not 1 <= group["ns_steps"] < 100:
+        choice("adjust_lr_fn", group["adjust_lr_fn"], None, "original", "match_rms_adamw")
+        if len(group["ns_coefficients"]) != 3:
+            raise ValueError(f"ns_coefficients are three numbers, got {group['ns_coefficients']!r}")
+        for coefficient in group["ns_coefficients"]:
+            real("ns_coefficients", coefficient)
+        if not 1 <= whole("ns_steps", group["ns_steps"], 0) < 100:
             raise ValueError(f"ns_steps must be from 1 to 99, got {group['ns_steps']}")
 
     def _structure(self) -> Any:

@@ -11,6 +11,7 @@ from glubina.graph import Node, ops
 from glubina.graph.ops import Formula
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor, tensor
+from glubina.tensor.arguments import not_negative
 from glubina.tensor.autograd import recent_losses
 from glubina.tensor.base import consume_value
 from glubina.tensor.cell import Cell
@@ -41,7 +42,7 @@ class Optimizer:
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self._settings: list[Settings] = []
         self._loaded = 0
-        given = [params] if isinstance(params, Tensor) else list(params)
+        given = _listed(params, type(self).__name__)
         if not given:
             raise ValueError(
                 f"{type(self).__name__} was given no parameters; a generator such as "
@@ -51,10 +52,14 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
-    def add_param_group(self, group: Mapping[str, Any]) -> None:
+    def add_param_group(self, group: Any) -> None:
         """Add parameters with settings of their own; what is not given is as for the others."""
-        params = group["params"]
-        params = [params] if isinstance(params, Tensor) else list(params)
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise ValueError(
+                "a parameter group is a dict with 'params' and settings of its own, got "
+                f"{list(group) if isinstance(group, Mapping) else group!r}"
+            )
+        params = _listed(group["params"], type(self).__name__)
         unknown = [name for name in group if name != "params" and name not in self.defaults]
         if unknown:
             known = ", ".join(self.defaults)
@@ -122,8 +127,8 @@ class Optimizer:
     def _check(self, group: Group) -> None:
         """ValueError for settings that make no sense."""
         for name in ("lr", "weight_decay", "eps", "momentum"):
-            if name in group and not group[name] >= 0:
-                raise ValueError(f"{name} must not be negative, got {group[name]}")
+            if name in group:
+                not_negative(name, group[name])
 
     def _remembered(self, parameter: Tensor, *names: str) -> list[Tensor]:
         """Tensors of the parameter's shape that the rule remembers; zeros at first."""
@@ -180,6 +185,18 @@ class Optimizer:
             for i, g in enumerate(self.param_groups)
         ]
         return f"{type(self).__name__}(\n" + "\n".join(lines) + "\n)"
+
+
+def _listed(params: Any, name: str) -> list[Any]:
+    """The parameters (or groups of them) that were given."""
+    if isinstance(params, Tensor):
+        return [params]
+    if isinstance(params, (str, Mapping)) or not isinstance(params, Iterable):
+        raise TypeError(
+            f"{name}: params must be tensors (net.parameters()), or dicts of them with settings, "
+            f"got {type(params).__name__}"
+        )
+    return list(params)
 
 
 def _check_parameter(parameter: Any) -> None:

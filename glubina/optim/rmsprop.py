@@ -12,6 +12,7 @@ from glubina.optim.counted import spread
 from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import between
 from glubina.tensor.base import consume_value
 
 
@@ -48,8 +49,7 @@ class RMSprop(Optimizer):
 
     def _check(self, group: Group) -> None:
         super()._check(group)
-        if not 0 <= group["alpha"] <= 1:
-            raise ValueError(f"alpha must be between 0 and 1, got {group['alpha']}")
+        between("alpha", group["alpha"], 0, 1)
 
     def _update(self, group: Group, settings: Settings, params: list[Tensor]) -> Updates:
         updates: Updates = []

@@ -11,6 +11,7 @@ from glubina.graph.ops import Formula
 from glubina.optim.optimizer import Group, Optimizer, Updates, gradient_of, slope
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import real
 from glubina.tensor.base import consume_value
 from glubina.tensor.trace import guard
 
@@ -20,7 +21,9 @@ class SGD(Optimizer):
 
     g = gradient + weight_decay · w; without momentum v = g; with it v ← momentum · v +
     (1 − dampening) · g, where the first v is g; with `nesterov` the step is along
-    g + momentum · v. `maximize` climbs instead. Sources: Polyak, 1964; Sutskever et al., 2013.
+    g + momentum · v. `maximize` climbs instead. `rate_inside` is the form of many lectures (and of
+    Keras), v ← momentum · v + lr · (1 − dampening) · g with w ← w − v: the same while lr stays, but
+    a new rate counts for the new gradients only. Sources: Polyak, 1964; Sutskever et al., 2013.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        rate_inside: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -41,26 +45,34 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "rate_inside": rate_inside,
         }
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
         super()._check(group)
+        real("dampening", group["dampening"])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"]):
-            raise ValueError("nesterov needs a momentum above 0 and no dampening")
+            raise ValueError(
+                "nesterov needs a momentum above 0 and no dampening, got "
+                f"momentum={group['momentum']!r} and dampening={group['dampening']!r}"
+            )
 
     def _update(self, group: Group, settings: Settings, params: list[Tensor]) -> Updates:
         updates: Updates = []
         rates: dict[DType, Node] = {}
+        inside = group["rate_inside"] and group["momentum"]
         for parameter in params:
             w, g = consume_value(parameter), gradient_of(parameter)
             g = slope(group, settings, w, g, decay=True)
-            if group["momentum"]:
-                g = self._with_momentum(group, settings, parameter, g, updates)
             rate = rates.get(w.dtype)
             if rate is None:
                 rate = rates[w.dtype] = settings.number("lr", w.dtype)
-            updates.append((parameter, _descend(w, g, rate)))
+            if inside:
+                g = _times(g, rate)
+            if group["momentum"]:
+                g = self._with_momentum(group, settings, parameter, g, updates)
+            updates.append((parameter, _less(w, g) if inside else _descend(w, g, rate)))
         return updates
 
     def _with_momentum(
@@ -88,6 +100,11 @@ class SGD(Optimizer):
 @Formula
 def _descend(w: Node, g: Node, rate: Node) -> Node:
     return ops.subtract(w, ops.multiply(g, ops.broadcast(rate, g.shape)))
+
+
+@Formula
+def _less(w: Node, v: Node) -> Node:
+    return ops.subtract(w, v)
 
 
 @Formula

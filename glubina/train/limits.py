@@ -8,6 +8,7 @@ from typing import Any
 
 from glubina.optim import clip_grad_norm_, clip_grad_value_
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import real
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Limits:
     ) -> Limits | None:
         """The limits, or None if there are none; ValueError for a limit that is not positive."""
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if value is not None and not value > 0:
+            if value is not None and real(name, value) <= 0:
                 raise ValueError(f"{name} must be positive, got {value!r}")
         if penalty is not None and not callable(penalty):
             raise TypeError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 
+from glubina.tensor.arguments import above_zero, whole
 from glubina.train.callbacks import Callback
 from glubina.train.history import Logs
 from glubina.train.watch import Watch
@@ -32,12 +32,10 @@ class Stop:
     def __post_init__(self) -> None:
         for name in ("change", "gradient", "seconds"):
             value = getattr(self, name)
-            if value is not None and not _positive(value):
-                raise ValueError(f"Stop: {name} must be a number above 0, got {value!r}")
-        if self.steps is not None and not (_positive(self.steps) and int(self.steps) == self.steps):
-            raise ValueError(
-                f"Stop: steps must be a whole number of at least 1, got {self.steps!r}"
-            )
+            if value is not None:
+                above_zero(f"Stop: {name}", value)
+        if self.steps is not None:
+            whole("Stop: steps", self.steps)
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -91,7 +89,3 @@ class _Budget(Callback):
         seconds = self.rules.seconds
         if seconds is not None and time.perf_counter() - self.began >= seconds:
             self.session.stop(f"{seconds:g} seconds have passed")
-
-
-def _positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf

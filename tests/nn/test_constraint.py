@@ -100,7 +100,7 @@ def test_errors() -> None:
     net = _net()
     with pytest.raises(ValueError, match="given no parameters"):
         constraint.non_neg([])
-    with pytest.raises(ValueError, match="max_value must be a number above 0, got -1"):
+    with pytest.raises(ValueError, match="max_value must be above 0, got -1"):
         constraint.max_norm(net.parameters(), -1)
     with pytest.raises(ValueError, match="rate must be above 0 and at most 1, got 2"):
         constraint.min_max_norm(net.parameters(), rate=2)

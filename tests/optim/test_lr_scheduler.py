@@ -98,9 +98,9 @@ def test_state_goes_round() -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match="step_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="step_size must be a whole number of at least 1, got 0"):
         optim.StepLR(rule(1.0), 0)
-    with pytest.raises(ValueError, match="T_max must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="T_max must be a whole number of at least 1, got 0"):
         optim.CosineAnnealingLR(rule(1.0), 0)
 
 
@@ -123,8 +123,8 @@ def test_plateau() -> None:
         (lambda o: optim.LinearLR(o, 0.0), "start_factor must be above 0 and at most 1, got 0.0"),
         (lambda o: optim.PolynomialLR(o, 0), "total_iters must be a whole number of at least 1"),
         (lambda o: optim.OneCycleLR(o, 1.0), "give total_steps, or epochs and steps_per_epoch"),
-        (lambda o: optim.CyclicLR(o, 0.1, 1.0, mode="saw"), "mode is 'triangular', "),
-        (lambda o: optim.ReduceLROnPlateau(o, "least"), "mode is 'min' or 'max', got 'least'"),
+        (lambda o: optim.CyclicLR(o, 0.1, 1.0, mode="saw"), "mode must be 'triangular', "),
+        (lambda o: optim.ReduceLROnPlateau(o, "least"), "mode must be 'min' or 'max', got 'least'"),
         (lambda o: optim.ReduceLROnPlateau(o, factor=1), "factor must be above 0 and below 1"),
         (
             lambda o: optim.SequentialLR(o, [optim.StepLR(o, 1)], [2]),
@@ -147,3 +147,58 @@ def test_one_cycle_ends() -> None:
     schedule.step()
     with pytest.raises(ValueError, match="was made for 2 steps, this is step 4"):
         schedule.step()
+
+
+def test_the_momentum_goes_the_other_way() -> None:
+    optimizer = rule(0.1, 0.1)
+    schedule = optim.CyclicLR(
+        optimizer, 0.0, 1.0, 2, base_momentum=[0.5, 0.7], max_momentum=[0.9, 0.9]
+    )
+    found = []
+    for _ in range(5):
+        found.append([g["momentum"] for g in optimizer.param_groups])
+        schedule.step()
+    wanted = [[0.9, 0.9], [0.7, 0.8], [0.5, 0.7], [0.7, 0.8], [0.9, 0.9]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    adam = optim.Adam([gl.zeros(1, requires_grad=True)])
+    cycle = optim.OneCycleLR(adam, 1.0, 7, pct_start=0.5, anneal_strategy="linear")
+    betas = []
+    for _ in range(6):
+        betas.append(adam.param_groups[0]["betas"])
+        cycle.step()
+    assert {second for _, second in betas} == {0.999}
+    rise = [0.95, 0.95 - 0.1 / 2.5, 0.95 - 0.2 / 2.5]
+    fall = [0.85 + 0.1 * k / 3.5 for k in (0.5, 1.5, 2.5)]
+    np.testing.assert_allclose([first for first, _ in betas], [*rise, *fall], rtol=1e-12)
+    still = optim.SGD([gl.zeros(1, requires_grad=True)], lr=1.0, momentum=0.3)
+    optim.OneCycleLR(still, 1.0, 7, cycle_momentum=False).step()
+    assert still.param_groups[0]["momentum"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("scale_mode", "wanted"),
+    [("cycle", [0, 1, 0, 0.5, 0, 1 / 3]), ("iterations", [0, 1, 0, 1 / 3, 0])],
+)
+def test_a_scale_of_one_s_own(scale_mode: str, wanted: list[float]) -> None:
+    optimizer, found = rule(1.0), []
+    schedule = optim.CyclicLR(
+        optimizer, 0.0, 1.0, 1, scale_fn=lambda n: 1 / n if n else 1.0, scale_mode=scale_mode
+    )
+    for _ in wanted:
+        found.append(optimizer.param_groups[0]["lr"])
+        schedule.step()
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
+def test_going_on_and_steps_between_epochs() -> None:
+    first = rule(1.0)
+    schedule = optim.CosineAnnealingLR(first, 10)
+    for _ in range(4):
+        schedule.step()
+    second = rule(first.param_groups[0]["lr"])
+    second.param_groups[0]["initial_lr"] = 1.0
+    again = optim.CosineAnnealingLR(second, 10, last_epoch=3)
+    assert again.get_last_lr() == schedule.get_last_lr()
+    restarts = optim.CosineAnnealingWarmRestarts(rule(1.0), 2)
+    restarts.step(2.5)
+    assert restarts.get_last_lr()[0] == pytest.approx((1 + math.cos(math.pi / 4)) / 2)

@@ -48,5 +48,5 @@ def test_errors() -> None:
         penalty.l1(_net().parameters(), -1)
     with pytest.raises(ValueError, match="given no parameters"):
         penalty.l2([], 1.0)
-    with pytest.raises(ValueError, match="ratio must be from 0 to 1, got 2"):
+    with pytest.raises(ValueError, match="ratio must be between 0 and 1, got 2"):
         penalty.elastic(_net().parameters(), 1.0, 2)

@@ -15,12 +15,8 @@ from glubina.optim.lr_scheduler.closed import (
     StepLR,
 )
 from glubina.optim.lr_scheduler.combined import ChainedScheduler, ReduceLROnPlateau, SequentialLR
-from glubina.optim.lr_scheduler.waves import (
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    CyclicLR,
-    OneCycleLR,
-)
+from glubina.optim.lr_scheduler.cycles import CyclicLR, OneCycleLR
+from glubina.optim.lr_scheduler.waves import CosineAnnealingLR, CosineAnnealingWarmRestarts
 
 __all__ = [
     "ChainedScheduler",

@@ -7,16 +7,23 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
-from glubina.optim.lr_scheduler.base import LRScheduler
+from glubina.optim.lr_scheduler.base import LRScheduler, per_group
 from glubina.optim.optimizer import Optimizer
+from glubina.tensor.arguments import choice, not_negative, real, whole
 
 
 class SequentialLR(LRScheduler):
     """One schedule after another: number i begins at milestone i − 1, with its own epoch 0."""
 
     def __init__(
-        self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]
+        self,
+        optimizer: Optimizer,
+        schedulers: Sequence[LRScheduler],
+        milestones: Sequence[int],
+        last_epoch: int = -1,
     ) -> None:
+        if not schedulers:
+            raise ValueError("schedulers: expected at least one schedule, got none")
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 f"expected one milestone less than schedules: {len(schedulers)} schedules, "
@@ -26,29 +33,46 @@ class SequentialLR(LRScheduler):
             raise ValueError(f"milestones must rise, got {list(milestones)}")
         if any(schedule.optimizer is not optimizer for schedule in schedulers):
             raise ValueError("every schedule must be of the same optimizer")
-        self.schedulers, self.milestones = list(schedulers), list(milestones)
-        super().__init__(optimizer)
+        self.schedulers = list(schedulers)
+        self.milestones = [whole("milestones", m, 0) for m in milestones]
+        super().__init__(optimizer, last_epoch)
 
-    def rate(self, base: float, epoch: int, group: int) -> float:
+    def rate(self, base: float, epoch: float, group: int) -> float:
         """See the class."""
+        schedule, own = self._now(epoch)
+        return schedule.rate(base, own, group)
+
+    def momentum(self, epoch: float, group: int) -> float | None:
+        """See the class."""
+        schedule, own = self._now(epoch)
+        return schedule.momentum(own, group)
+
+    def _now(self, epoch: float) -> tuple[LRScheduler, float]:
+        """The schedule of this epoch, and its own epoch."""
         number = bisect_right(self.milestones, epoch)
-        begin = self.milestones[number - 1] if number else 0
-        return self.schedulers[number].rate(base, epoch - begin, group)
+        return self.schedulers[number], epoch - (self.milestones[number - 1] if number else 0)
 
 
 class ChainedScheduler(LRScheduler):
     """Several schedules at once: their factors on the rate are multiplied."""
 
-    def __init__(self, schedulers: Sequence[LRScheduler]) -> None:
+    def __init__(
+        self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
+    ) -> None:
         if not schedulers:
-            raise ValueError("expected at least one schedule, got none")
-        optimizer = schedulers[0].optimizer
+            raise ValueError("schedulers: expected at least one schedule, got none")
+        optimizer = schedulers[0].optimizer if optimizer is None else optimizer
         if any(schedule.optimizer is not optimizer for schedule in schedulers):
             raise ValueError("every schedule must be of the same optimizer")
         self.schedulers = list(schedulers)
         super().__init__(optimizer)
 
-    def rate(self, base: float, epoch: int, group: int) -> float:
+    def momentum(self, epoch: float, group: int) -> float | None:
+        """Of the last schedule that sets it."""
+        momenta = [schedule.momentum(epoch, group) for schedule in self.schedulers]
+        return next((m for m in reversed(momenta) if m is not None), None)
+
+    def rate(self, base: float, epoch: float, group: int) -> float:
         """See the class."""
         for schedule in self.schedulers:
             base = schedule.rate(base, epoch, group)
@@ -76,26 +100,28 @@ class ReduceLROnPlateau:
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode is 'min' or 'max', got {mode!r}")
-        if threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"threshold_mode is 'rel' or 'abs', got {threshold_mode!r}")
-        if not 0 < factor < 1:
+        choice("mode", mode, "min", "max")
+        choice("threshold_mode", threshold_mode, "rel", "abs")
+        if not 0 < real("factor", factor) < 1:
             raise ValueError(f"factor must be above 0 and below 1, got {factor!r}")
-        count = len(optimizer.param_groups)
-        self.min_lrs = [min_lr] * count if isinstance(min_lr, (int, float)) else list(min_lr)
-        if len(self.min_lrs) != count:
-            raise ValueError(f"expected {count} least rates, one per group: {len(self.min_lrs)}")
+        self.min_lrs = per_group("min_lr", min_lr, optimizer, type(self).__name__)
         self.optimizer, self.mode, self.factor = optimizer, mode, float(factor)
-        self.patience, self.cooldown = int(patience), int(cooldown)
-        self.threshold, self.threshold_mode, self.eps = float(threshold), threshold_mode, float(eps)
+        self.patience, self.cooldown = (
+            whole("patience", patience, 0),
+            whole("cooldown", cooldown, 0),
+        )
+        self.threshold, self.threshold_mode = not_negative("threshold", threshold), threshold_mode
+        self.eps = not_negative("eps", eps)
         self.best = math.inf if mode == "min" else -math.inf
         self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
 
     def step(self, value: Any) -> None:
         """Take note of an epoch's value, and reduce the rate if it is time."""
         self.last_epoch += 1
-        number = float(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"step: the measured value must be a number, got {value!r}") from None
         if self._better(number):
             self.best, self.num_bad_epochs = number, 0
         else:
