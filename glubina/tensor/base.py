@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from glubina.graph.node import DType, Node, Shape
 from glubina.graph.ops.marker import detach as detach_node
-from glubina.tensor.cell import Cell, Leaf
+from glubina.tensor.cell import Cell, Leaf, leaf_alike
 from glubina.tensor.mode import mode
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ _ref = weakref.ref
 
 def wrap(node: Node, requires_grad: bool = False) -> Tensor:
     """A tensor whose value a node gives."""
+    if type(node) is Leaf and not requires_grad and mode.trace is None:
+        node = leaf_alike(node)  # a recorded function knows a cell by its leaf
     cell = _new(Cell)
     cell.node = node
     cell.keep = requires_grad

@@ -373,13 +373,15 @@ def test_a_copy_is_another_tensor_than_its_source() -> None:
         copy = gl.zeros(2)
         with gl.no_grad():
             copy.copy_(source)
-        both = gl.compile(lambda s=source, c=copy: (s * 2.0, c * 3.0))
+            copies = [copy, source.clone(), source.reshape((2,)), source.detach().clone()]
+        both = gl.compile(lambda s=source, c=copies: (s * 2.0, *[copy * 3.0 for copy in c]))
         both()
         with gl.no_grad():
             source.fill_(5.0)
-        doubled, tripled = both()
+        doubled, *tripled = both()
         np.testing.assert_array_equal(doubled.numpy(), [10, 10])
-        np.testing.assert_array_equal(tripled.numpy(), [3, 6])
+        for value in tripled:
+            np.testing.assert_array_equal(value.numpy(), [3, 6])
 
 
 def test_what_a_recording_left_behind_disturbs_nobody() -> None:
