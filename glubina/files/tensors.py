@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,16 @@ from glubina.files.atomic import write_bytes
 from glubina.files.errors import DamagedFileError, FileError, reason
 
 
+def encode_tensors(
+    tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """The named arrays in the safetensors format; the metadata goes into the header."""
+    # ascontiguousarray would make a rank-0 array rank 1.
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    content: bytes = encode(arrays, metadata=dict(metadata or {}))
+    return content
+
+
 def write_tensors(
     path: str | os.PathLike[str],
     tensors: Mapping[str, NDArray[Any]],
@@ -26,9 +37,33 @@ def write_tensors(
 
     The metadata (text by text) goes into the file's header. Arrays may have any memory layout.
     """
-    # ascontiguousarray would make a rank-0 array rank 1.
-    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    write_bytes(path, encode(arrays, metadata=dict(metadata or {})))
+    write_bytes(path, encode_tensors(tensors, metadata))
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """A file's content; FileError if it cannot be read."""
+    file = Path(path)
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise FileError(file, f"cannot be read: {reason(error)}") from error
+
+
+def decode_tensors(
+    content: bytes, file: str | os.PathLike[str]
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """The arrays and the metadata of a safetensors file's content; `file` names it in errors."""
+    try:
+        loaded = decode(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(
+            Path(file),
+            f"is damaged or is not a safetensors file, {len(content)} bytes ({error}). "
+            "Restore it from a copy or train again",
+        ) from error
+    return {name: np.array(array) for name, array in loaded.items()}, metadata
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -37,17 +72,4 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     Raises FileError if the file is missing and DamagedFileError if it is cut short, altered in
     its header, or no safetensors file.
     """
-    file = Path(path)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise FileError(file, f"cannot be read: {reason(error)}") from error
-    try:
-        loaded = decode(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DamagedFileError(
-            file,
-            f"is damaged or is not a safetensors file, {len(content)} bytes ({error}). "
-            "Restore it from a copy or train again",
-        ) from error
-    return {name: np.array(array) for name, array in loaded.items()}
+    return decode_tensors(read_bytes(path), path)[0]

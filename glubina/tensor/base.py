@@ -77,7 +77,7 @@ def wrap(node: Node, requires_grad: bool = False) -> Tensor:
     cell.node = node
     cell.keep = requires_grad
     cell.freed = False
-    cell.leaf = cell.owner = cell.before = None
+    cell.leaf = cell.owner = cell.before = cell.view = cell.views = cell.maker = None
     tensor = _new(made.kind)
     tensor._cell = cell
     tensor._requires_grad = requires_grad
@@ -103,7 +103,7 @@ def consume(tensor: Tensor) -> Node:
             if node.origin is not None:
                 node.used = True
             return node
-        return node if node.owner is None else detach_node(node)
+        return node if node.owner is None and not node.freed else detach_node(node)
     return node if tensor._requires_grad else detach_node(node)
 
 

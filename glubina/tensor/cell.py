@@ -14,6 +14,7 @@ from glubina.runtime.buffer import Buffer
 
 if TYPE_CHECKING:
     from glubina.tensor.handle import Tensor
+    from glubina.tensor.views import View
 
 Scalar = bool | int | float
 
@@ -136,9 +137,15 @@ class Cell:
     before: as in a leaf, for cells without an owner.
     keep: whether `node` stays when the value is there, because derivatives may be asked for.
     freed: whether `backward()` went through the node, so that it need not be kept.
+    view: of which cell this one is a part that changes with it, if it is one (`views`).
+    views: the cells that are such parts of this one.
+    maker: the name of the function that made the value, where that is told (`grad_fn`).
     """
 
-    __slots__ = ("__weakref__", "before", "freed", "keep", "leaf", "node", "owner")
+    __slots__ = (
+        *("__weakref__", "before", "freed", "keep", "leaf", "maker", "node", "owner"),
+        *("view", "views"),
+    )
 
     node: Node
     leaf: Leaf | None
@@ -146,12 +153,15 @@ class Cell:
     before: Buffer | None
     keep: bool
     freed: bool
+    view: View | None
+    views: list[weakref.ref[Cell]] | None
+    maker: str | None
 
     def __init__(self, node: Node, keep: bool = False) -> None:
         self.node = node
         self.keep = keep
         self.freed = False
-        self.leaf = self.owner = self.before = None
+        self.leaf = self.owner = self.before = self.view = self.views = self.maker = None
 
     def value(self) -> Leaf | None:
         """The leaf that holds the value, or None while it is pending."""

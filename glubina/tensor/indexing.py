@@ -30,7 +30,7 @@ def _parts(x: Tensor, index: Index) -> list[Any]:
     given = list(index) if isinstance(index, tuple) else [index]
     parts: list[Any] = []
     for part in given:
-        if isinstance(part, (list, np.ndarray)):
+        if isinstance(part, (list, range, np.ndarray)):
             part = as_tensor(part)
         if is_tensor(part) and part.dtype == bool_:
             parts.extend(_mask_indices(part))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from glubina.graph import ops
 from glubina.graph.errors import ShapeError
 from glubina.graph.node import Node
-from glubina.tensor import comparison, elementwise
+from glubina.tensor import comparison, elementwise, views
 from glubina.tensor.base import claim, consume, made
 from glubina.tensor.cell import Leaf, leaf_alike
 from glubina.tensor.convert import Operand, as_tensor
@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
 
 def write(tensor: Tensor, node: Node, requires_grad: bool = False) -> Tensor:
-    """Replace the tensor's value by what a node gives (same shape and dtype)."""
+    """Replace the tensor's value by what a node gives (same shape and dtype), in views as well."""
+    cell = tensor._cell
+    if cell.view is None and cell.views is None:
+        return rewrite(tensor, node, requires_grad)
+    views.check(tensor)
+    rewrite(tensor, node, requires_grad)
+    views.spread(tensor)
+    return tensor
+
+
+def rewrite(tensor: Tensor, node: Node, requires_grad: bool = False) -> Tensor:
+    """Replace the value of this tensor alone."""
     if mode.trace is not None:
         mode.trace.wrote(tensor._cell)
     elif type(node) is Leaf and (node.owner is None or not requires_grad):
@@ -31,6 +42,7 @@ def write(tensor: Tensor, node: Node, requires_grad: bool = False) -> Tensor:
     if cell.value() is not None:
         made.pending.append(weakref.ref(cell))  # its value is to be worked out again
     cell.write(node)
+    cell.maker = None
     if requires_grad and cell.owner is None:
         tensor._requires_grad = cell.keep = True
     tensor._done = False

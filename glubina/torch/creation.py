@@ -13,7 +13,7 @@ from glubina.tensor.promotion import as_dtype
 from glubina.torch.device import on_cpu
 from glubina.torch.tensor import Size, faced
 
-_IGNORED = ("out", "layout", "pin_memory", "memory_format", "non_blocking")
+_IGNORED = ("layout", "pin_memory", "memory_format", "non_blocking")
 
 
 def _made(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
@@ -22,12 +22,15 @@ def _made(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         on_cpu(kwargs.pop("device", None))
+        out = kwargs.pop("out", None)
         for key in _IGNORED:
             kwargs.pop(key, None)
         tracked = kwargs.pop("requires_grad", False)
         if "size" in kwargs and name not in ("randint", "normal"):
             args = (*args, kwargs.pop("size"))
         result = faced(function(*args, **kwargs))
+        if out is not None:
+            return out.resize_(tuple(result.shape)).copy_(result)
         return result.requires_grad_() if tracked else result
 
     call.__name__ = call.__qualname__ = name
@@ -94,6 +97,18 @@ def _randint(
     return gl.randint(low, high, size, dtype=dtype, generator=generator)
 
 
+def _rand_like(input: Any, *, dtype: Any = None, generator: Any = None) -> Any:
+    """Numbers uniform in [0, 1) in the shape of the input, and in its dtype unless another."""
+    x = as_tensor(input)
+    return gl.rand(tuple(x.shape), dtype=dtype or x.dtype, generator=generator)
+
+
+def _randn_like(input: Any, *, dtype: Any = None, generator: Any = None) -> Any:
+    """Normal numbers in the shape of the input, and in its dtype unless another is given."""
+    x = as_tensor(input)
+    return gl.randn(tuple(x.shape), dtype=dtype or x.dtype, generator=generator)
+
+
 def _randint_like(input: Any, low: int, high: int | None = None, *, dtype: Any = None) -> Any:
     """Whole numbers uniform in [low, high) in the shape and dtype of the input."""
     x = as_tensor(input)
@@ -156,10 +171,9 @@ def _meshgrid(*tensors: Any, indexing: str = "ij") -> Any:
 
 FUNCTIONS: dict[str, Any] = {
     **{n: _made(getattr(gl, n)) for n in ("zeros", "ones", "empty", "rand", "randn", "randperm")},
-    **{
-        n: _made(getattr(gl, n))
-        for n in ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like")
-    },
+    **{n: _made(getattr(gl, n)) for n in ("zeros_like", "ones_like", "empty_like", "full_like")},
+    "rand_like": _made(_rand_like, "rand_like"),
+    "randn_like": _made(_randn_like, "randn_like"),
     "tensor": _made(_tensor, "tensor"),
     "as_tensor": _made(_as_tensor, "as_tensor"),
     "asarray": _made(_as_tensor, "asarray"),

@@ -9,6 +9,7 @@ from glubina.tensor.convert import as_tensor
 from glubina.tensor.mode import mode
 from glubina.tensor.promotion import bool_
 from glubina.torch.adapters import adapted
+from glubina.torch.makers import all_telling
 from glubina.torch.tensor import faced
 
 
@@ -186,26 +187,28 @@ TWO = {
     "ge": "greater_equal",
 }
 
-FUNCTIONS: dict[str, Any] = {
-    **{name: _stepwise(name) for name in ("sign", "floor", "ceil", "round", "trunc")},
-    **{name: adapted(getattr(gl, of), "input", name=name) for name, of in ONE.items()},
-    **{name: adapted(getattr(gl, of), "input", "other", name=name) for name, of in TWO.items()},
-    "add": add,
-    "sub": sub,
-    "subtract": sub,
-    "div": div,
-    "divide": div,
-    "clamp": clamp,
-    "clip": clamp,
-    "where": where,
-    "masked_fill": masked_fill,
-    "addcmul": addcmul,
-    "addcdiv": addcdiv,
-    "lerp": lerp,
-    "logit": logit,
-    "frac": frac,
-    "nan_to_num": nan_to_num,
-    "isclose": isclose,
-    "allclose": allclose,
-    "equal": equal,
-}
+FUNCTIONS: dict[str, Any] = all_telling(
+    {
+        **{name: _stepwise(name) for name in ("sign", "floor", "ceil", "round", "trunc")},
+        **{name: adapted(getattr(gl, of), "input", name=name) for name, of in ONE.items()},
+        **{name: adapted(getattr(gl, of), "input", "other", name=name) for name, of in TWO.items()},
+        "add": add,
+        "sub": sub,
+        "subtract": sub,
+        "div": div,
+        "divide": div,
+        "clamp": clamp,
+        "clip": clamp,
+        "where": where,
+        "masked_fill": masked_fill,
+        "addcmul": addcmul,
+        "addcdiv": addcdiv,
+        "lerp": lerp,
+        "logit": logit,
+        "frac": frac,
+        "nan_to_num": nan_to_num,
+        "isclose": isclose,
+        "allclose": allclose,
+        "equal": equal,
+    }
+)

@@ -32,13 +32,36 @@ def _by_numpy(name: str) -> Any:
     return call
 
 
-inv, det, solve, eigh, qr, cholesky, pinv, matrix_rank, svdvals, slogdet = (
+inv, det, solve, eigh, qr, cholesky, pinv, matrix_rank, svdvals, slogdet, lstsq = (
     _by_numpy(n)
     for n in (
         *("inv", "det", "solve", "eigh", "qr", "cholesky", "pinv", "matrix_rank", "svdvals"),
-        "slogdet",
+        *("slogdet", "lstsq"),
     )
 )
+_svd = _by_numpy("svd")
+
+
+def svd(A: Any, full_matrices: bool = False, some: bool = True) -> Any:
+    """U, S and V of A = U · diag(S) · Vᵀ, as the old `torch.svd` gives them (without derivatives).
+
+    NumPy's third result is Vᵀ; `numpy.linalg.svd` and `torch.linalg.svd` give that.
+    """
+    u, s, vt = _svd(A, full_matrices=full_matrices)
+    return u, s, faced(gl.swapaxes(vt, -1, -2))
+
+
+def eigvalsh(A: Any) -> Any:
+    """The eigenvalues of a symmetric matrix, ascending (without a derivative)."""
+    return eigh(A)[0]
+
+
+def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False) -> Any:
+    """Frobenius' norm of matrices."""
+    if ord != "fro":
+        raise NotImplementedError(f"matrix_norm: ord can only be 'fro' here, got {ord!r}")
+    return norm(A, "fro", dim, keepdim)
+
 
 __all__ = [
     "cholesky",

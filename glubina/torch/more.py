@@ -12,6 +12,7 @@ import glubina.tensor as gl
 from glubina.tensor.axes import as_axis
 from glubina.tensor.convert import as_tensor
 from glubina.torch import elementwise, moving, reductions
+from glubina.torch.makers import all_telling
 from glubina.torch.tensor import faced
 
 
@@ -266,5 +267,5 @@ _OTHERS = (
     *(var_mean, std_mean, cdist, atleast_1d, atleast_2d, vstack, hstack, column_stack),
     *(tril_indices, triu_indices, searchsorted, bucketize),
 )
-METHODS: dict[str, Any] = {f.__name__: f for f in _METHODS}
-FUNCTIONS: dict[str, Any] = {**METHODS, **{f.__name__: f for f in _OTHERS}}
+METHODS: dict[str, Any] = all_telling({f.__name__: f for f in _METHODS})
+FUNCTIONS: dict[str, Any] = {**METHODS, **all_telling({f.__name__: f for f in _OTHERS})}

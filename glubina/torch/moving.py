@@ -13,12 +13,15 @@ from glubina.tensor.convert import as_tensor
 from glubina.tensor.errors import ShapeError
 from glubina.tensor.mode import mode
 from glubina.torch.adapters import adapted
+from glubina.torch.makers import all_telling
 from glubina.torch.tensor import faced
+from glubina.torch.views import indexed, reshaped, turned
 
 
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Two axes exchanged."""
-    return faced(gl.swapaxes(input, dim0, dim1))
+    x = as_tensor(input)
+    return turned(x, gl.swapaxes(x, dim0, dim1), lambda v: gl.swapaxes(v, dim0, dim1))
 
 
 def t(input: Any) -> Any:
@@ -26,27 +29,32 @@ def t(input: Any) -> Any:
     x = as_tensor(input)
     if x.ndim > 2:
         raise ShapeError(f"t: needs a matrix, got the shape {tuple(x.shape)}; use transpose")
-    return faced(gl.transpose(x))
+    return turned(x, gl.transpose(x), gl.transpose)
 
 
 def permute(input: Any, *dims: Any) -> Any:
     """The axes in another order."""
-    return faced(gl.permute_dims(input, *dims))
+    x = as_tensor(input)
+    result = gl.permute_dims(x, *dims)
+    order = [d % x.ndim for d in (dims[0] if isinstance(dims[0], (tuple, list)) else dims)]
+    back = sorted(range(x.ndim), key=order.__getitem__)
+    return turned(x, result, lambda v: gl.permute_dims(v, order),
+                  lambda v: gl.permute_dims(v, back))  # fmt: skip
 
 
 def view(input: Any, *shape: Any) -> Any:
-    """The same elements under another shape (a copy, never a view of the same memory)."""
-    return faced(gl.reshape(input, *shape))
+    """The same elements under another shape; changes of either one show in the other."""
+    return reshaped(input, gl.reshape(input, *shape))
 
 
 def view_as(input: Any, other: Any) -> Any:
     """Under the shape of another tensor."""
-    return faced(gl.reshape(input, tuple(other.shape)))
+    return reshaped(input, gl.reshape(input, tuple(other.shape)))
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """The axes from start_dim to end_dim (inclusive) made one."""
-    return faced(gl.flatten(input, start_dim, end_dim))
+    return reshaped(input, gl.flatten(input, start_dim, end_dim), copies=True)
 
 
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
@@ -57,22 +65,22 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     for n in sizes:
         known *= n if n != -1 else 1
     full = [x.shape[at] // known if n == -1 else n for n in sizes]
-    return faced(gl.reshape(x, (*x.shape[:at], *full, *x.shape[at + 1 :])))
+    return reshaped(x, gl.reshape(x, (*x.shape[:at], *full, *x.shape[at + 1 :])))
 
 
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Without the axes of extent 1: all such, or those named (others are left alone)."""
     x = as_tensor(input)
     if dim is None:
-        return faced(gl.squeeze(x))
+        return reshaped(x, gl.squeeze(x))
     named = dim if isinstance(dim, (tuple, list)) else (dim,)
     axes = [as_axis("squeeze", d, x.ndim) for d in named]
-    return faced(gl.squeeze(x, tuple(a for a in axes if x.shape[a] == 1)))
+    return reshaped(x, gl.squeeze(x, tuple(a for a in axes if x.shape[a] == 1)))
 
 
 def unsqueeze(input: Any, dim: int) -> Any:
     """With a new axis of extent 1."""
-    return faced(gl.expand_dims(input, dim))
+    return reshaped(input, gl.expand_dims(input, dim))
 
 
 def expand(input: Any, *sizes: Any) -> Any:
@@ -92,7 +100,7 @@ def repeat(input: Any, *sizes: Any) -> Any:
 
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> Any:
     """Parts of this size along an axis (the last may be smaller), or of the sizes given."""
-    return faced(gl.split(tensor, split_size_or_sections, dim))
+    return _cut(as_tensor(tensor), gl.split(tensor, split_size_or_sections, dim), dim)
 
 
 def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
@@ -101,7 +109,25 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
         raise ValueError(f"chunk: chunks must be at least 1, got {chunks}")
     x = as_tensor(input)
     extent = x.shape[as_axis("chunk", dim, x.ndim)]
-    return faced(gl.split(x, max(1, -(-extent // chunks)), dim))
+    return _cut(x, gl.split(x, max(1, -(-extent // chunks)), dim), dim)
+
+
+def _cut(x: gl.Tensor, parts: Sequence[gl.Tensor], dim: int) -> Any:
+    """The parts along an axis, each linked to the whole."""
+    start, before = 0, (slice(None),) * as_axis("split", dim, x.ndim)
+    for part in parts:
+        end = start + part.shape[dim]
+        indexed(x, part, (*before, slice(start, end)))
+        start = end
+    return tuple(parts)
+
+
+def unbind(input: Any, dim: int = 0) -> Any:
+    """The slices along an axis, which is removed."""
+    x = as_tensor(input)
+    before = (slice(None),) * as_axis("unbind", dim, x.ndim)
+    parts = gl.unstack(x, dim)
+    return tuple(indexed(x, part, (*before, i)) for i, part in enumerate(parts))
 
 
 def narrow(input: Any, dim: int, start: int, length: int) -> Any:
@@ -110,13 +136,15 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     at = as_axis("narrow", dim, x.ndim)
     if not 0 <= start <= start + length <= x.shape[at]:
         raise IndexError(f"narrow: {start} ... {start + length} is not inside {x.shape[at]}")
-    return faced(x[(*[slice(None)] * at, slice(start, start + length))])
+    index = (*[slice(None)] * at, slice(start, start + length))
+    return indexed(x, x[index], index)
 
 
 def select(input: Any, dim: int, index: int) -> Any:
     """The slice with this index along an axis, which is removed."""
     x = as_tensor(input)
-    return faced(x[(*[slice(None)] * as_axis("select", dim, x.ndim), index)])
+    place = (*[slice(None)] * as_axis("select", dim, x.ndim), index)
+    return indexed(x, x[place], place)
 
 
 def _common_part(x: gl.Tensor, shape: tuple[int, ...], at: int) -> gl.Tensor:
@@ -129,6 +157,8 @@ def _common_part(x: gl.Tensor, shape: tuple[int, ...], at: int) -> gl.Tensor:
 def _indices(name: str, x: gl.Tensor, index: Any, dim: int) -> tuple[gl.Tensor, int]:
     index = as_tensor(index)
     at = as_axis(name, dim, x.ndim)
+    if index.ndim != x.ndim and x.ndim == 1 and index.ndim == 0:
+        index = gl.reshape(index, (1,))
     if index.ndim != x.ndim:
         raise ShapeError(f"{name}: index needs {x.ndim} axes as input has, got {index.ndim}")
     if any(n > m for i, (n, m) in enumerate(zip(index.shape, x.shape)) if i != at):
@@ -272,15 +302,13 @@ def detached(input: Any) -> Any:
     return faced(wrap(ops.detach(consume(as_tensor(input)))))
 
 
-FUNCTIONS: dict[str, Any] = {
+FUNCTIONS: dict[str, Any] = all_telling({
     "stack": adapted(gl.stack, "tensors", dim="axis"),
-    "unbind": adapted(gl.unstack, "input", dim="axis", name="unbind"),
     "repeat_interleave": adapted(gl.repeat, "input", "repeats", dim="axis",
                                  name="repeat_interleave"),
     "tril": adapted(gl.tril, "input", diagonal="k"),
     "triu": adapted(gl.triu, "input", diagonal="k"),
     "masked_select": adapted(gl.masked_select, "input", "mask"),
-    "swapaxes": adapted(gl.swapaxes, "input", "axis0", "axis1"),
     "movedim": adapted(gl.moveaxis, "input", "source", "destination", name="movedim"),
     "tile": adapted(gl.tile, "input", "dims"),
     "reshape": adapted(gl.reshape, "input", "shape"),
@@ -293,5 +321,5 @@ FUNCTIONS: dict[str, Any] = {
     "scatter": scatter, "scatter_add": scatter_add, "index_select": index_select,
     "index_add": index_add, "index_fill": index_fill, "nonzero": nonzero, "diag": diag,
     "diagonal": diagonal_of, "trace": trace, "cat": cat, "concat": cat, "roll": roll,
-    "flip": flip, "swapdims": adapted(gl.swapaxes, "input", "dim0", "dim1", name="swapdims"),
-}  # fmt: skip
+    "flip": flip, "swapdims": transpose, "swapaxes": transpose, "unbind": unbind,
+})  # fmt: skip

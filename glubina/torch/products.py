@@ -8,6 +8,7 @@ import glubina.tensor as gl
 from glubina.tensor.convert import as_tensor
 from glubina.tensor.errors import ShapeError
 from glubina.torch.adapters import adapted
+from glubina.torch.makers import all_telling
 from glubina.torch.tensor import faced
 
 
@@ -76,18 +77,20 @@ def einsum(equation: str, *operands: Any) -> Any:
     return faced(gl.einsum(equation, *(operands if given is None else given)))
 
 
-FUNCTIONS: dict[str, Any] = {
-    "matmul": adapted(gl.matmul, "input", "other"),
-    "outer": adapted(gl.outer, "input", "vec2"),
-    "ger": adapted(gl.outer, "input", "vec2", name="ger"),
-    "tensordot": adapted(gl.tensordot, "a", "b", dims="axes"),
-    "mm": mm,
-    "bmm": bmm,
-    "mv": mv,
-    "addmm": addmm,
-    "addmv": addmv,
-    "baddbmm": baddbmm,
-    "addr": addr,
-    "dot": dot,
-    "einsum": einsum,
-}
+FUNCTIONS: dict[str, Any] = all_telling(
+    {
+        "matmul": adapted(gl.matmul, "input", "other"),
+        "outer": adapted(gl.outer, "input", "vec2"),
+        "ger": adapted(gl.outer, "input", "vec2", name="ger"),
+        "tensordot": adapted(gl.tensordot, "a", "b", dims="axes"),
+        "mm": mm,
+        "bmm": bmm,
+        "mv": mv,
+        "addmm": addmm,
+        "addmv": addmv,
+        "baddbmm": baddbmm,
+        "addr": addr,
+        "dot": dot,
+        "einsum": einsum,
+    }
+)

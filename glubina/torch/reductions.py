@@ -10,6 +10,7 @@ import glubina.tensor as gl
 from glubina.tensor.axes import as_axes, as_axis
 from glubina.tensor.convert import as_tensor
 from glubina.torch.adapters import adapted
+from glubina.torch.makers import all_telling
 from glubina.torch.tensor import faced
 
 Dim = int | Sequence[int] | None
@@ -194,29 +195,33 @@ def all_axes(name: str, dim: Dim, rank: int) -> tuple[int, ...]:
 
 _OVER = {"dim": "axis", "keepdim": "keepdims"}
 
-FUNCTIONS: dict[str, Any] = {
-    **{
-        name: adapted(getattr(gl, name), "input", **_OVER)
-        for name in ("any", "all", "argmax", "argmin")
-    },
-    **{n: adapted(getattr(gl, n), "input", **_OVER, dtype="dtype") for n in ("sum", "prod")},
-    "amax": adapted(gl.max, "input", name="amax", **_OVER),
-    "amin": adapted(gl.min, "input", name="amin", **_OVER),
-    "count_nonzero": adapted(gl.count_nonzero, "input", dim="axis"),
-    "argsort": adapted(gl.argsort, "input", dim="axis", descending="descending", stable="stable"),
-    "softmax": _softmax(gl.softmax),
-    "log_softmax": _softmax(gl.log_softmax),
-    "max": max,
-    "min": min,
-    "mean": mean,
-    "var": var,
-    "std": std,
-    "norm": norm,
-    "logsumexp": logsumexp,
-    "sort": sort,
-    "topk": topk,
-    "kthvalue": kthvalue,
-    "median": median,
-    "cumsum": cumsum,
-    "bincount": bincount,
-}
+FUNCTIONS: dict[str, Any] = all_telling(
+    {
+        **{
+            name: adapted(getattr(gl, name), "input", **_OVER)
+            for name in ("any", "all", "argmax", "argmin")
+        },
+        **{n: adapted(getattr(gl, n), "input", **_OVER, dtype="dtype") for n in ("sum", "prod")},
+        "amax": adapted(gl.max, "input", name="amax", **_OVER),
+        "amin": adapted(gl.min, "input", name="amin", **_OVER),
+        "count_nonzero": adapted(gl.count_nonzero, "input", dim="axis"),
+        "argsort": adapted(
+            gl.argsort, "input", dim="axis", descending="descending", stable="stable"
+        ),
+        "softmax": _softmax(gl.softmax),
+        "log_softmax": _softmax(gl.log_softmax),
+        "max": max,
+        "min": min,
+        "mean": mean,
+        "var": var,
+        "std": std,
+        "norm": norm,
+        "logsumexp": logsumexp,
+        "sort": sort,
+        "topk": topk,
+        "kthvalue": kthvalue,
+        "median": median,
+        "cumsum": cumsum,
+        "bincount": bincount,
+    }
+)

@@ -1,7 +1,8 @@
-"""`torch.save` and `torch.load` of state dicts, as safetensors files; nothing is unpickled."""
+"""`torch.save` and `torch.load` of checkpoints, as safetensors; nothing is unpickled."""
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,41 +11,99 @@ from typing import Any
 import numpy as np
 
 import glubina.tensor as gl
-from glubina.files.tensors import read_tensors, write_tensors
+from glubina.files.atomic import write_bytes
+from glubina.files.tensors import decode_tensors, encode_tensors, read_bytes
 from glubina.torch.tensor import faced
 
+_FORM = "glubina.torch"
 
-def save(obj: Any, f: str | Path) -> None:
-    """Write a state dict (names to tensors) to a safetensors file.
 
-    TypeError for anything else: whole models and checkpoints would be pickles, and a pickle runs
-    code when it is loaded.
+def save(obj: Any, f: Any, **options: Any) -> None:
+    """Write a state dict or a checkpoint to a file: a path, or an open binary file.
+
+    obj: tensors, arrays, numbers, texts, None, and dicts, lists and tuples of them. A state dict
+    (names to tensors) becomes a plain safetensors file. TypeError for whole models and other
+    objects: those would be pickles, and a pickle runs code when it is loaded.
     """
-    if not isinstance(obj, Mapping) or not obj:
-        what = "an empty dict" if isinstance(obj, Mapping) else f"a {type(obj).__name__}"
-        raise TypeError(
-            f"save: writes state dicts (names to tensors) as safetensors, got {what}; "
-            "use torch.save(model.state_dict(), path)"
-        )
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    for name, value in obj.items():
-        if not isinstance(value, (gl.Tensor, np.ndarray)):
-            raise TypeError(
-                f"save: {name!r} is a {type(value).__name__}; only tensors are written. Save the "
-                "state dict on its own, and numbers of a checkpoint as tensors or in a JSON file"
-            )
-        arrays[str(name)] = np.array(value.numpy() if isinstance(value, gl.Tensor) else value)
-    write_tensors(Path(f), arrays)
+    if isinstance(obj, Mapping) and obj and all(_is_named_tensor(*item) for item in obj.items()):
+        form = json.dumps({"names": [*obj], "ordered": isinstance(obj, OrderedDict)})
+        content = encode_tensors({n: _array(v) for n, v in obj.items()}, {_FORM: form})
+    else:
+        form = json.dumps(_described(obj, arrays, ""))
+        content = encode_tensors(arrays, {_FORM: form})
+    if hasattr(f, "write"):
+        f.write(content)
+    else:
+        write_bytes(Path(f), content)
 
 
-def load(f: str | Path, map_location: Any = None, weights_only: bool = True) -> Any:
-    """The state dict in a safetensors file. Pickles (.pt of PyTorch itself) are refused."""
-    path = Path(f)
-    with path.open("rb") as file:
-        head = file.read(9)
-    if head[:2] == b"PK" or head[:1] == b"\x80":
+def load(f: Any, map_location: Any = None, weights_only: bool = True, **options: Any) -> Any:
+    """What `save` wrote, or the tensors of any safetensors file. Pickles (.pt) are refused."""
+    content = f.read() if hasattr(f, "read") else read_bytes(Path(f))
+    name = "the file" if hasattr(f, "read") else str(f)
+    if content[:2] == b"PK" or (content[:1] == b"\x80" and content[8:9] != b"{"):
         raise ValueError(
-            f"load: {path} is a pickle of PyTorch's, and loading one can run any code. Convert it "
+            f"load: {name} is a pickle of PyTorch's, and loading one can run any code. Convert it "
             "where PyTorch is: safetensors.torch.save_file(model.state_dict(), path)"
         )
-    return OrderedDict((n, faced(gl.tensor(a))) for n, a in read_tensors(path).items())
+    arrays, metadata = decode_tensors(content, name)
+    if _FORM in metadata:
+        return _rebuilt(json.loads(metadata[_FORM]), arrays)
+    return OrderedDict((n, faced(gl.tensor(a))) for n, a in arrays.items())
+
+
+def _is_named_tensor(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, (gl.Tensor, np.ndarray))
+
+
+def _array(value: Any) -> np.ndarray[Any, Any]:
+    return np.array(value.numpy() if isinstance(value, gl.Tensor) else value)
+
+
+def _described(value: Any, arrays: dict[str, np.ndarray[Any, Any]], place: str) -> Any:
+    """The value as JSON; its tensors go into `arrays`."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (gl.Tensor, np.ndarray)):
+        name = str(len(arrays))
+        arrays[name] = _array(value)
+        kind = "tensor" if isinstance(value, gl.Tensor) else "array"
+        return {kind: name, "grad": bool(getattr(value, "requires_grad", False))}
+    if isinstance(value, Mapping):
+        kind = "ordered" if isinstance(value, OrderedDict) else "dict"
+        return {
+            kind: [
+                [_described(k, arrays, place), _described(v, arrays, f"{place}[{k!r}]")]
+                for k, v in value.items()
+            ]
+        }
+    if isinstance(value, (list, tuple)):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_described(v, arrays, f"{place}[{i}]") for i, v in enumerate(value)]}
+    where = f" at {place}" if place else ""
+    raise TypeError(
+        f"save: writes tensors, numbers, texts, and dicts and lists of them, got a "
+        f"{type(value).__name__}{where}; of a model save model.state_dict() (or "
+        "glubina.nn.save(model, folder), which keeps the architecture too)"
+    )
+
+
+def _rebuilt(form: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+    if not isinstance(form, dict):
+        return form
+    if "names" in form:
+        pairs = [(name, faced(gl.tensor(arrays[name]))) for name in form["names"]]
+        return OrderedDict(pairs) if form["ordered"] else dict(pairs)
+    if "tensor" in form:
+        return faced(gl.tensor(arrays[form["tensor"]])).requires_grad_(form["grad"])
+    if "array" in form:
+        return arrays[form["array"]]
+    ((kind, parts),) = form.items()
+    if kind in ("dict", "ordered"):
+        pairs = [(_rebuilt(k, arrays), _rebuilt(v, arrays)) for k, v in parts]
+        return OrderedDict(pairs) if kind == "ordered" else dict(pairs)
+    several = [_rebuilt(v, arrays) for v in parts]
+    return several if kind == "list" else tuple(several)

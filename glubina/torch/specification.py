@@ -56,12 +56,12 @@ class Specification:
             )
         return argument.to is not None
 
-    def signature(self) -> inspect.Signature:
-        """As `help` shows it."""
+    def signature(self, method: bool = False) -> inspect.Signature:
+        """As `help` shows it, of a function or of a method."""
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        return inspect.Signature(
-            [inspect.Parameter(a.name, kind, default=a.default) for a in self.arguments]
-        )
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        listed = [inspect.Parameter(a.name, kind, default=a.default) for a in self.arguments]
+        return inspect.Signature([own, *listed] if method else listed)
 
 
 def _read(word: str) -> _Argument:

@@ -18,6 +18,8 @@ from glubina.tensor.base import TensorBase
 from glubina.tensor.creation import tensor as held
 from glubina.tensor.promotion import as_dtype, float32
 from glubina.torch.device import CPU, device, is_device, on_cpu
+from glubina.torch.makers import GradFn, grad_fn
+from glubina.torch.printing import tensor_text
 
 _slot: Any = TensorBase.__dict__["grad"]
 
@@ -50,25 +52,6 @@ class Count(int):
         if not -len(self.shape) <= dim < len(self.shape):
             raise IndexError(f"size: {dim} is not an axis of a tensor with {len(self.shape)} axes")
         return self.shape[dim]
-
-
-class GradFn:
-    """What made a tensor, for reading: its name and where its inputs came from."""
-
-    def __init__(self, node: Any) -> None:
-        self._node = node
-
-    def name(self) -> str:
-        """As PyTorch names it: `AddBackward0`."""
-        return "".join(p.capitalize() for p in self._node.op.name.split("_")) + "Backward0"
-
-    @property
-    def next_functions(self) -> tuple[tuple[GradFn, int], ...]:
-        """Of each input what made it."""
-        return tuple((GradFn(s), 0) for s in self._node.sources)
-
-    def __repr__(self) -> str:
-        return f"<{self.name()}>"
 
 
 class Tensor(PlainTensor):
@@ -114,7 +97,15 @@ class Tensor(PlainTensor):
     @property
     def grad_fn(self) -> GradFn | None:
         """What made the tensor, if it is the result of recorded operations."""
-        return None if self.is_leaf else GradFn(self._cell.node)
+        return None if self.is_leaf else grad_fn(self._cell.node, self._cell.maker)
+
+    def __repr__(self) -> str:
+        return tensor_text(self)
+
+    def __format__(self, spec: str) -> str:
+        if self.size == 1 and (spec or not self.ndim):
+            return format(self.item(), spec)
+        return format(repr(self), spec)
 
     @property
     def data(self) -> Any:
@@ -186,7 +177,7 @@ class Parameter(PlainParameter, Tensor):
         return faced(PlainParameter.__deepcopy__(self, memo))
 
     def __repr__(self) -> str:
-        return f"Parameter containing:\n{PlainTensor.__repr__(self)}"
+        return f"Parameter containing:\n{tensor_text(self)}"
 
 
 _FACES: dict[type[Any], type[Any]] = {PlainTensor: Tensor, PlainParameter: Parameter}

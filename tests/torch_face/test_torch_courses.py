@@ -287,7 +287,7 @@ def test_modules_with_parameters_buffers_and_hooks_of_their_own() -> None:
 
     model = Scale()
     assert list(model.state_dict()) == [
-        *("weight", "steps.0.weight", "steps.0.bias", "steps.1.weight", "steps.1.bias", "shift")
+        *("weight", "shift", "steps.0.weight", "steps.0.bias", "steps.1.weight", "steps.1.bias")
     ]
     shapes = []
     handle = model.steps[0].register_forward_hook(lambda m, i, o: shapes.append(o.shape))

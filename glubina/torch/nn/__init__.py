@@ -39,6 +39,9 @@ from glubina.torch.nn.losses import (
     Unfold,
 )
 from glubina.torch.nn.module import Module, Parameter
+from glubina.torch.nn.parallel import DataParallel
+from glubina.torch.nn.sequences import EmbeddingBag
+from glubina.torch.nn.transformer import Transformer
 
 globals().update(LAYERS)
 
@@ -51,6 +54,8 @@ __all__ = [
     "ConvTranspose3d",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
+    "EmbeddingBag",
     "Identity",
     "LazyConv1d",
     "LazyConv2d",
@@ -68,6 +73,7 @@ __all__ = [
     "Softmax",
     "Softmax2d",
     "Softmin",
+    "Transformer",
     "Unfold",
     "functional",
     "init",

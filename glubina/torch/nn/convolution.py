@@ -11,6 +11,7 @@ from glubina.nn.checks import same_dtype
 from glubina.nn.formula import apply
 from glubina.nn.padding import check_widths, surrounded
 from glubina.tensor.trace import outside
+from glubina.torch.makers import told
 from glubina.torch.nn import init
 from glubina.torch.nn.layers import face_of
 from glubina.torch.nn.layout import on_images, transposed_weight_last, weight_last
@@ -49,7 +50,7 @@ class _Convolution:
 
     def forward(self, x: Any) -> Any:
         """From (N, in_channels, *spatial) to (N, out_channels, *output)."""
-        return on_images(self._last, x, self.rank, self.in_channels)
+        return told(on_images(self._last, x, self.rank, self.in_channels), "Convolution")
 
     def _last(self, x: Any) -> Any:
         same_dtype(x, self.weight)
@@ -103,7 +104,7 @@ class _Transposed:
 
     def forward(self, x: Any) -> Any:
         """From (N, in_channels, *spatial) to (N, out_channels, *output)."""
-        return on_images(self._last, x, self.rank, self.in_channels)
+        return told(on_images(self._last, x, self.rank, self.in_channels), "Convolution")
 
     def _last(self, x: Any) -> Any:
         same_dtype(x, self.weight)

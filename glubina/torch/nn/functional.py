@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 import glubina.tensor as gl
 from glubina.nn import functional as plain
 from glubina.nn.attention import scaled_dot_product_attention as _attention
@@ -13,6 +15,7 @@ from glubina.nn.embedding import embedding as _embedding
 from glubina.nn.transposed import conv_transpose
 from glubina.tensor.convert import as_tensor
 from glubina.torch import creation
+from glubina.torch.makers import telling
 from glubina.torch.nn.layout import (
     channels_last,
     on_images,
@@ -21,6 +24,8 @@ from glubina.torch.nn.layout import (
     transposed_weight_last,
     weight_last,
 )
+from glubina.torch.nn.sampling import affine_grid as affine_grid
+from glubina.torch.nn.sampling import grid_sample as grid_sample
 from glubina.torch.reductions import norm
 from glubina.torch.specification import Specification
 from glubina.torch.tensor import faced
@@ -75,7 +80,6 @@ _SAME = {
     "triplet_margin_loss": "anchor positive negative margin=1.0 p=2.0 eps=1e-6 swap=False "
         "size_average~ reduce~ reduction='mean'",
     "cosine_similarity": "x1:a x2:b dim:axis=1 eps=1e-8",
-    "pairwise_distance": "x1:a x2:b p=2.0 eps=1e-6 keepdim!False",
 }  # fmt: skip
 _POOL = "input kernel_size stride=None padding=0"
 _IMAGES = {
@@ -103,7 +107,7 @@ def _same(name: str, text: str) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         return faced(function(**takes.bind(args, kwargs)))
 
-    return _named(call, name, function, takes)
+    return telling(_named(call, name, function, takes), name)
 
 
 def _of_images(name: str, text: str) -> Any:
@@ -113,7 +117,7 @@ def _of_images(name: str, text: str) -> Any:
         given = takes.bind(args, kwargs)
         return on_images(lambda x: function(x, **given), given.pop("input"), rank)
 
-    return _named(call, name, function, takes)
+    return telling(_named(call, name, function, takes), name)
 
 
 def _named(call: Any, name: str, function: Any, takes: Specification) -> Any:
@@ -365,11 +369,45 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     return faced(gl.flatten(input, start_dim, end_dim))
 
 
+def pairwise_distance(
+    x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Any:
+    """‖x1 − x2 + ε‖_p along the last axis."""
+    shape = np.broadcast_shapes(x1.shape, x2.shape)
+    found = plain.pairwise_distance(gl.broadcast_to(x1, shape), gl.broadcast_to(x2, shape), p, eps)
+    return faced(gl.expand_dims(found, -1) if keepdim else found)
+
+
+def upsample(
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Any:  # fmt: skip
+    """`interpolate` under its old name."""
+    return FUNCTIONS["interpolate"](input, size, scale_factor, mode, align_corners)
+
+
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """x / (k + α/size · Σ x²)^β, the sum over `size` neighbouring channels (axis 1)."""
+    x = as_tensor(input)
+    around = [(0, 0)] * x.ndim
+    around[1] = (size // 2, (size - 1) // 2)
+    squares = gl.pad(gl.square(x), around)
+    places = [(slice(None), slice(i, i + x.shape[1])) for i in range(size)]
+    total = squares[places[0]]
+    for place in places[1:]:
+        total = total + squares[place]
+    return faced(gl.divide(x, gl.pow(total * (alpha / size) + k, beta)))
+
+
 def relu_(input: Any) -> Any:
     """The rectifier in place."""
     return input.relu_()
 
 
+_OWN = (softmax, log_softmax, softmin, prelu, cross_entropy, nll_loss, dropout, embedding)
+FUNCTIONS |= {f.__name__: telling(f) for f in _OWN}
 globals().update(FUNCTIONS)
 upsample = FUNCTIONS["interpolate"]
 
@@ -388,4 +426,12 @@ __all__ = [*FUNCTIONS]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "embedding_bag":  # its room stands on this one
+        from glubina.torch.nn.sequences import embedding_bag
+
+        return embedding_bag
+    if name.endswith("_") and name[:-1] in FUNCTIONS:
+        return lambda input, *args, **kwargs: input.copy_(
+            FUNCTIONS[name[:-1]](input, *args, **kwargs)
+        )
     raise AttributeError(f"glubina.torch.nn.functional has no {name!r}")

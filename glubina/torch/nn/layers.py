@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import glubina.tensor as gl
 from glubina import nn
+from glubina.torch.makers import tell_layer
+from glubina.torch.nn.description import text_of
 from glubina.torch.nn.layout import on_images, rank_of, spatial_of
 from glubina.torch.nn.module import FACES, Module, adopt
+from glubina.torch.nn.sequences import Packing, Pretrained
 from glubina.torch.specification import Specification, take_options
 from glubina.torch.tensor import faced
 
@@ -114,6 +118,7 @@ def face_of(name: str, text: str, forward: Any = None, *bases: type[Any], **fiel
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         dtype = take_options(kwargs)
         base.__init__(self, **takes.bind(args, kwargs))
+        self._given = dict(zip(takes.order, args)) | kwargs
         if name.startswith("InstanceNorm") and self.track_running_stats:
             self.register_buffer("num_batches_tracked", gl.zeros((), dtype="int64"))
         adopt(self)
@@ -121,18 +126,41 @@ def face_of(name: str, text: str, forward: Any = None, *bases: type[Any], **fiel
             self.to(dtype)
 
     def same(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return faced(base.forward(self, *args, **kwargs))
+        result = faced(base.forward(self, *args, **kwargs))
+        return tell_layer(name, result, args[0] if args else None)
 
-    __init__.__signature__ = takes.signature()  # type: ignore[attr-defined]
+    def extra_repr(self: Any) -> str:
+        given = vars(self).get("_given")
+        if given is None:  # made by a layer of glubina.nn, under its names
+            names = {a.to or a.name: a.name for a in takes.arguments}
+            bound = inspect.signature(base.__init__).bind(self, *_arguments(self)[0],
+                                                          **_arguments(self)[1])  # fmt: skip
+            given = {names.get(key, key): value for key, value in bound.arguments.items()}
+        return text_of(type(self).__name__, takes, {**given, **_learned(self)})
+
+    __init__.__signature__ = takes.signature(True)  # type: ignore[attr-defined]
     run = forward or same
     if "forward" not in fields and not any("forward" in vars(b) for b in bases):
         fields["forward"] = run
         run.__doc__ = base.forward.__doc__
     doc = f"{base.__doc__}\n\nArguments and layout are PyTorch's: {', '.join(takes.order)}."
     fields |= {"__init__": __init__, "__doc__": doc, "__module__": "glubina.torch.nn"}
+    fields["extra_repr"] = extra_repr
     kind = type(name, (*bases, Module, base), fields)
     FACES[base] = kind
     return kind
+
+
+def _arguments(module: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return module._arguments  # type: ignore[no-any-return]
+
+
+def _learned(module: Any) -> dict[str, Any]:
+    """The extents that a lazy layer has learned from its input."""
+    names = ("in_features", "in_channels")
+    if type(module).__name__.startswith("Lazy"):
+        return {}
+    return {n: v for n in names if (v := getattr(module, n, None)) is not None}
 
 
 def _on_images(name: str) -> Any:
@@ -141,7 +169,7 @@ def _on_images(name: str) -> Any:
         rank = None
 
     def forward(self: Any, x: Any) -> Any:
-        return on_images(lambda last: base.forward(self, last), x, rank)
+        return tell_layer(name, on_images(lambda last: base.forward(self, last), x, rank), x)
 
     return forward
 
@@ -158,9 +186,10 @@ def _max_unpool(rank: int) -> Any:
     return face_of(f"MaxUnpool{rank}d", _POOL, forward)
 
 
+_BASES = {**dict.fromkeys(("RNN", "LSTM", "GRU"), (Packing,)), "Embedding": (Pretrained,)}
 LAYERS: dict[str, Any] = {
     **{f"MaxUnpool{n}d": _max_unpool(n) for n in (1, 2, 3)},
-    **{name: face_of(name, text) for name, text in SAME.items()},
+    **{name: face_of(name, text, None, *_BASES.get(name, ())) for name, text in SAME.items()},
     **{name: face_of(name, text, _on_images(name)) for name, text in IMAGES.items()},
 }
 
@@ -197,6 +226,8 @@ class Sequential(Module, nn.Sequential):
 
 class ModuleList(Module, nn.ModuleList):
     """A list of modules whose parameters are found; it has no forward of its own."""
+
+    _folds = True
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):

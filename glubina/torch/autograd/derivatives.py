@@ -1,8 +1,7 @@
-"""`torch.autograd`: backward with hooks and kept gradients, and `grad`."""
+"""Backward with hooks and kept gradients, and `grad`."""
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,11 +12,13 @@ from glubina.graph.node import Node, topological
 from glubina.tensor import autograd as plain
 from glubina.tensor.base import wrap
 from glubina.tensor.errors import GradientError
-from glubina.tensor.mode import enable_grad, is_grad_enabled, no_grad
+from glubina.tensor.mode import no_grad
 from glubina.torch.tensor import Tensor, faced
 
 _kept: list[weakref.ref[Tensor]] = []
-_hooks: dict[int, tuple[weakref.ref[Tensor], list[Callable[[Any], Any]]]] = {}
+Hook = Callable[[Any], Any]
+_hooks: dict[int, tuple[weakref.ref[Tensor], list[Hook]]] = {}
+_afterwards: list[Callable[[], None]] = []
 
 
 class Handle:
@@ -42,10 +43,7 @@ def retain_grad(self: Tensor) -> None:
 
 
 def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Handle:
-    """Call `hook(gradient)` in `backward()`; for leaves what it returns replaces the gradient.
-
-    Of a tensor that is the result of operations the gradient can be read, not replaced.
-    """
+    """Call `hook(gradient)` in `backward()`; what it returns replaces the gradient."""
     if not self.requires_grad:
         raise GradientError("register_hook: this tensor does not require gradients")
     _, several = _hooks.setdefault(id(self), (weakref.ref(self), []))
@@ -64,44 +62,87 @@ def backward(
 
     gradient: what the gradient of the tensor itself is; needed unless it has one element.
     """
-    found = _read_on_the_way(self, gradient, create_graph) if _kept or _hooks else []
-    before = [(t, t.grad) for t, _, hooks in found if hooks and t.is_leaf]
     keep = create_graph if retain_graph is None else retain_graph
-    plain.backward(self, gradient, keep, create_graph)
-    for tensor, value, hooks in found:
-        if not tensor.is_leaf:
-            for hook in hooks:
-                changed = hook(value)
-                if changed is not None:
-                    raise GradientError(
-                        "a hook changed the gradient of a result of operations: that gradient "
-                        "can be read here, not replaced (hooks of leaves may)"
-                    )
-            if any(ref() is tensor for ref in _kept):
-                tensor.grad = value if tensor.grad is None else faced(gl.add(tensor.grad, value))
-    for tensor, old in before:
+    found = _wanted() if _kept or _hooks else []
+    if not found and inputs is None:
+        plain.backward(self, gradient, keep, create_graph)
+        return
+    scalar = plain._scalar(self, gradient)
+    total, results = _through_results(scalar, found, create_graph)
+    leaves = [(t, hooks) for t, hooks, _ in found if t.is_leaf and t._requires_grad]
+    before = [(t, t.grad, hooks) for t, hooks in leaves if hooks]
+    others = _gradients_of_others(total, inputs)
+    plain.backward(self if total is scalar else wrap(total, True),
+                   gradient if total is scalar else None, keep, create_graph)  # fmt: skip
+    for tensor, old in others:
+        tensor.grad = old
+    for tensor, value in results:
+        tensor.grad = value if tensor.grad is None else faced(gl.add(tensor.grad, value))
+    for tensor, old, hooks in before:
         new = tensor.grad if old is None else faced(gl.subtract(tensor.grad, old))
-        for hook in _hooks[id(tensor)][1]:
+        for hook in hooks if new is not None else ():
             changed = hook(new)
             new = new if changed is None else changed
         tensor.grad = new if old is None else faced(gl.add(old, new))
+    for run in _afterwards:
+        run()
+    _afterwards.clear()
 
 
-def _read_on_the_way(loss: Tensor, gradient: Any, create_graph: bool) -> list[tuple[Any, ...]]:
-    """Each tensor with a kept gradient or hooks that the loss depends on, and its gradient."""
+def _wanted() -> list[tuple[Tensor, list[Hook], bool]]:
+    """Each tensor with hooks or a kept gradient: it, its hooks, and whether it is kept."""
     _kept[:] = [ref for ref in _kept if ref() is not None]
     for key in [k for k, (ref, _) in _hooks.items() if ref() is None]:
         del _hooks[key]
-    wanted = {id(t): t for ref in _kept if (t := ref()) is not None}
-    wanted |= {id(t): t for ref, hooks in _hooks.values() if (t := ref()) is not None and hooks}
-    scalar = plain._scalar(loss, gradient)
-    inside = set(topological([scalar]))
+    kept = {id(t): t for ref in _kept if (t := ref()) is not None}
+    hooked = {id(t): t for ref, hooks in _hooks.values() if (t := ref()) is not None and hooks}
     return [
-        (t, faced(wrap(ops.gradient(scalar, t._cell.node), create_graph)),
-         _hooks[key][1] if key in _hooks else [])
-        for key, t in wanted.items()
-        if t._cell.node in inside
-    ]  # fmt: skip
+        (t, list(_hooks[key][1]) if key in _hooks else [], key in kept)
+        for key, t in {**kept, **hooked}.items()
+    ]
+
+
+def _through_results(
+    scalar: Node, found: list[tuple[Tensor, list[Hook], bool]], create_graph: bool
+) -> tuple[Node, list[tuple[Tensor, Any]]]:
+    """The scalar whose gradients are those after all hooks of results, and the kept gradients.
+
+    A hook that replaces the gradient g of y by g' adds Σ y (g' − g) to what is derived, with the
+    difference as a constant: the gradients of all that y depends on change as they should.
+    """
+    order = {node: place for place, node in enumerate(topological([scalar]))}
+    inner = [f for f in found if not f[0].is_leaf and f[0]._cell.node in order]
+    total, kept = scalar, []
+    for tensor, hooks, keep in sorted(inner, key=lambda f: -order[f[0]._cell.node]):
+        node = tensor._cell.node
+        value = faced(wrap(ops.gradient(total, node), create_graph))
+        first = value
+        for hook in hooks:
+            changed = hook(value)
+            value = value if changed is None else changed
+        if value is not first:
+            with no_grad():
+                more = gl.subtract(value, first)
+            axes = tuple(range(len(node.shape)))
+            part = ops.sum(ops.multiply(node, ops.detach(more._cell.node)), axes)
+            total = ops.add(total, ops.cast(part, total.dtype))
+        if keep:
+            kept.append((tensor, value))
+    return total, kept
+
+
+def _gradients_of_others(scalar: Node, inputs: Any) -> list[tuple[Any, Any]]:
+    """The leaves that are none of `inputs`, with their gradients, which are to stay."""
+    if inputs is None:
+        return []
+    wanted = {id(t) for t in _several(inputs)}
+    owners = [leaf.owner() for leaf in plain.leaves_of(scalar)[0] if leaf.owner is not None]
+    return [(t, t.grad) for t in owners if t is not None and id(t) not in wanted]
+
+
+def after_backward(run: Callable[[], None]) -> None:
+    """Let something be called at the end of the running `backward()`."""
+    _afterwards.append(run)
 
 
 def grad(
@@ -144,64 +185,3 @@ def grad(
 
 def _several(value: Any) -> Sequence[Any]:
     return [value] if isinstance(value, gl.Tensor) else list(value)
-
-
-class Function(gl.Function):
-    """An operation whose backward pass is written by hand; see `gl.Function`.
-
-    `forward(ctx, ...)` and `backward(ctx, *gradients)` are static methods; call `apply`.
-    """
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        """Let the hand-written methods see tensors of this face."""
-        super().__init_subclass__(**options)
-        for name in ("forward", "backward"):
-            if name in vars(cls):
-                setattr(cls, name, staticmethod(_seeing_faces(getattr(cls, name))))
-
-    @classmethod
-    def apply(cls, *args: Any) -> Any:
-        """Run `forward`; derivatives of what it returns are what `backward` says."""
-        return faced(super().apply(*args))
-
-
-def _seeing_faces(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return function(*(faced(a) for a in args), **kwargs)
-
-    return call
-
-
-def Variable(data: Any, requires_grad: bool = False) -> Any:
-    """The tensor itself, as older code writes it; `requires_grad` is set on it."""
-    tensor = faced(data.detach() if requires_grad and isinstance(data, gl.Tensor) else data)
-    return tensor.requires_grad_() if requires_grad else tensor
-
-
-class set_grad_enabled:
-    """Records derivatives from now on or not; as a context manager only inside."""
-
-    def __init__(self, enabled: bool) -> None:
-        from glubina.tensor.mode import mode
-
-        self._mode, self._before = mode, mode.grad
-        mode.grad = bool(enabled)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *error: object) -> None:
-        self._mode.grad = self._before
-
-
-__all__ = [
-    "Function",
-    "Variable",
-    "backward",
-    "enable_grad",
-    "grad",
-    "is_grad_enabled",
-    "no_grad",
-    "set_grad_enabled",
-]

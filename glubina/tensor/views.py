@@ -1,0 +1,111 @@
+"""Tensors that are parts of others and change with them, both ways, as PyTorch's views do.
+
+Tensors of `gl` are values: a slice is a copy. A face whose users expect `x[0][1] = 5` to change x
+links the two: a change of either one in place is then written to the other.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from glubina.tensor.base import consume, wrap
+from glubina.tensor.cell import Cell
+from glubina.tensor.errors import GradientError
+from glubina.tensor.mode import mode
+
+if TYPE_CHECKING:
+    from glubina.tensor.handle import Tensor
+
+Get = Callable[["Tensor"], "Tensor"]
+Put = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+class View(NamedTuple):
+    """Which cell a cell is a part of, through whom, and by which steps.
+
+    steps: pairs (get, put): `get(whole)` is the part, `put(whole, part)` the whole with the part
+        in its place.
+    straight: whether the part's elements lie in the whole in the part's own order.
+    """
+
+    root: weakref.ref[Cell]
+    owner: weakref.ref[Tensor]
+    steps: tuple[tuple[Get, Put], ...]
+    straight: bool
+
+
+def link(part: Tensor, whole: Tensor, get: Get, put: Put, straight: bool = True) -> None:
+    """Let `part`, which is `get(whole)`, and `whole` change together from now on."""
+    cell, above = part._cell, whole._cell.view
+    if cell is whole._cell:
+        return
+    if above is None:
+        view = View(weakref.ref(whole._cell), weakref.ref(whole), ((get, put),), straight)
+    else:
+        steps = (*above.steps, (get, put))
+        view = View(above.root, above.owner, steps, straight and above.straight)
+    root = view.root()
+    if root is None:
+        return
+    cell.view = view
+    alive = [] if root.views is None else [v for v in root.views if v() is not None]
+    root.views = [*alive, weakref.ref(cell)]
+
+
+def is_straight(tensor: Tensor) -> bool:
+    """Whether the elements lie in memory in the tensor's order, as far as PyTorch's would."""
+    view = tensor._cell.view
+    return view is None or view.straight
+
+
+def check(tensor: Tensor) -> None:
+    """GradientError if a change of this part would change a leaf that requires gradients."""
+    view = tensor._cell.view
+    owner = None if view is None else view.owner()
+    if mode.grad and owner is not None and owner._requires_grad and owner.is_leaf:
+        raise GradientError(
+            "a view of a leaf tensor that requires gradients cannot be changed in place while "
+            "derivatives are recorded; do it under no_grad(), or through .data"
+        )
+
+
+def spread(tensor: Tensor) -> None:
+    """Write what was just written to this tensor to the whole it is a part of, and its parts."""
+    cell = tensor._cell
+    view = cell.view
+    root = cell if view is None else view.root()
+    if view is not None and root is not None:
+        whole = _handle(root, view.owner())
+        values = [whole]
+        for get, _ in view.steps[:-1]:
+            values.append(get(values[-1]))
+        new = tensor
+        for value, (_, put) in zip(reversed(values), reversed(view.steps), strict=True):
+            new = put(value, new)
+        _set(whole, new)
+    if root is None or root.views is None:
+        return
+    whole = _handle(root, view.owner() if view is not None else tensor)
+    for part in [c for ref in root.views if (c := ref()) is not None and c is not cell]:
+        if part.view is not None and part.view.root() is root:
+            value = whole
+            for get, _ in part.view.steps:
+                value = get(value)
+            _set(_handle(part, None), value)
+
+
+def _handle(cell: Cell, owner: Tensor | None) -> Tensor:
+    """A tensor with this cell: the one known, or one for the moment."""
+    if owner is not None and owner._cell is cell:
+        return owner
+    found = wrap(cell.node, cell.keep)
+    found._cell = cell
+    return found
+
+
+def _set(tensor: Tensor, value: Tensor) -> None:
+    from glubina.tensor.inplace import rewrite
+
+    rewrite(tensor, consume(value), mode.grad and value._requires_grad)
