@@ -378,14 +378,6 @@ def pairwise_distance(
     return faced(gl.expand_dims(found, -1) if keepdim else found)
 
 
-def upsample(
-    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
-    align_corners: bool | None = None,
-) -> Any:  # fmt: skip
-    """`interpolate` under its old name."""
-    return FUNCTIONS["interpolate"](input, size, scale_factor, mode, align_corners)
-
-
 def local_response_norm(
     input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:
