@@ -44,6 +44,7 @@ def schedule(optimizer: optim.Optimizer, steps: int) -> optim.LRScheduler:
         anneal_strategy="linear",
         div_factor=20,
         final_div_factor=50,
+        cycle_momentum=False,
     )
 
 

@@ -48,7 +48,11 @@ RECIPE = Recipe(
     epochs=10,
     metrics=("accuracy", "f1"),
     schedule=lambda optimizer, steps: optim.lr_scheduler.OneCycleLR(
-        optimizer, [group["lr"] for group in optimizer.param_groups], steps, pct_start=0.2
+        optimizer,
+        [group["lr"] for group in optimizer.param_groups],
+        steps,
+        pct_start=0.2,
+        cycle_momentum=False,
     ),
     schedule_steps=True,
     augment="flip,shift:2",
