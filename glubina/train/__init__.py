@@ -14,8 +14,9 @@ from glubina.train.callbacks import (
     Session,
 )
 from glubina.train.history import History
-from glubina.train.plots import plot_confusion, plot_examples, plot_history
+from glubina.train.plots import plot_confusion, plot_examples, plot_history, plot_rates
 from glubina.train.progress import ProgressBar
+from glubina.train.rate_test import RateTest, find_learning_rate
 from glubina.train.run_folder import ModelFile, RunFolder
 from glubina.train.several import Several
 from glubina.train.stopping import Stop
@@ -38,6 +39,9 @@ __all__ = [
     "plot_history",
     "plot_confusion",
     "plot_examples",
+    "plot_rates",
+    "RateTest",
+    "find_learning_rate",
     "MissingExtraError",
     "RunFolder",
     "ModelFile",

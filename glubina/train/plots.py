@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glubina.files import MissingExtraError, open_atomic
 from glubina.train.history import History
+
+if TYPE_CHECKING:
+    from glubina.train.rate_test import RateTest
 
 LARGEST_LABELLED = 20  # classes; a larger confusion matrix is drawn without numbers
 TRAINING, VALIDATION, BEST = "#1f5fa8", "#d9822b", "#8a8a8a"
@@ -118,6 +121,26 @@ def plot_examples(
                 picture = picture[..., 0]
             axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         line[0].text(-0.15, 0.5, title, transform=line[0].transAxes, ha="right", va="center")
+    _save(figure, path)
+
+
+def plot_rates(test: RateTest, path: str | os.PathLike[str]) -> None:
+    """Draw the losses of a range test over the rates as a PNG, the suggested rate marked.
+
+    Raises MissingExtraError without matplotlib.
+    """
+    figure = _figure(5.6, 4.0)
+    axes = figure.add_subplot(1, 1, 1)
+    axes.plot(test.rates, test.losses, color=BEST, linewidth=0.8, label="mini-batch")
+    axes.plot(test.rates, test.smoothed, color=TRAINING, label="smoothed")
+    for rate, name in ((test.suggestion, "steepest"), (test.lowest, "lowest")):
+        colour = VALIDATION if name == "steepest" else BEST
+        axes.axvline(rate, color=colour, linestyle=":", label=f"{name}: {rate:.2g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
     _save(figure, path)
 
 
