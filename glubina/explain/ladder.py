@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from glubina.codegen.target import host
 from glubina.explain.errors import ExplainError
 from glubina.explain.machine import Peak, peak
-from glubina.explain.naming import module_path
 from glubina.graph.node import Node
 from glubina.graph.origins import Origin, Origins, Place, watching
 from glubina.runtime import build, compiler, observers
@@ -286,14 +285,14 @@ def sources_of(kernel: Kernel, watch: Origins) -> tuple[Source, ...]:
         origin = watch.of(node)
         if origin is None or not node.sources:
             continue
-        source = Source(origin.stage, _layer(origin), origin.user, origin.library)
+        source = Source(origin.stage, origin.layer, origin.user, origin.library)
         if node.op.cost:  # not what only changes the form, nor constants, which all layers share
             weight = 1000.0 if node in kernel.anchors else 1.0
             weights[source] = weights.get(source, 0.0) + weight
     found = sorted(weights, key=lambda source: -weights[source])
     if not found:  # a copy of something, or a loop's own bookkeeping
         below = [watch.of(node) for node in (*kernel.outputs, *kernel.inputs)]
-        found = [Source(o.stage, _layer(o), o.user, o.library) for o in below if o is not None][:1]
+        found = [Source(o.stage, o.layer, o.user, o.library) for o in below if o is not None][:1]
     return _distinct(found)
 
 
@@ -303,10 +302,3 @@ def _distinct(sources: Sequence[Source]) -> tuple[Source, ...]:
     for source in sources:
         found.setdefault((source.stage, source.layer, source.user), source)
     return tuple(found.values())
-
-
-def _layer(origin: Origin) -> str:
-    if not origin.modules:
-        return ""
-    path = module_path(origin.modules)
-    return f"{path} {type(origin.modules[-1]).__name__}".strip()

@@ -86,14 +86,3 @@ def _target(place: Place) -> str | None:
         if isinstance(target, ast.Name) and not isinstance(statement.value, (ast.Name, ast.Lambda)):
             return target.id
     return None
-
-
-def module_path(modules: tuple[Any, ...], root: Module | None = None) -> str:
-    """The dotted path of the innermost of the modules being called, "" for the root itself."""
-    if not modules:
-        return ""
-    top = root if root is not None and any(m is root for m in modules) else modules[0]
-    for name, module in top.named_modules():
-        if module is modules[-1]:
-            return str(name)
-    return type(modules[-1]).__name__

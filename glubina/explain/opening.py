@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from glubina.explain.computation import Explanation
 from glubina.explain.errors import ExplainError
-from glubina.explain.naming import assigned, module_path, names_in, visible_from
+from glubina.explain.naming import assigned, names_in, visible_from
 from glubina.graph.node import Node
-from glubina.graph.origins import Origin, watching
+from glubina.graph.origins import Origin, path_of, watching
 from glubina.nn import Module
 from glubina.tensor import Tensor, enable_grad
 
@@ -70,8 +70,8 @@ def explain(
         known.setdefault(node, name)
     explanation = Explanation(output, known, origins=origins, operations=operations)
     for vertex in explanation.nodes:
-        if vertex.origin is not None:
-            vertex.module = module_path(vertex.origin.modules, root)
+        if vertex.origin is not None and vertex.origin.modules:
+            vertex.module = path_of(vertex.origin.modules, root)
     return explanation
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import CodeType, FrameType
@@ -50,12 +51,36 @@ class Origin:
     stage: str
     calls: tuple[int, ...] = ()
 
+    @property
+    def layer(self) -> str:
+        """The innermost layer: its dotted path below the outermost, and its kind; "" outside."""
+        if not self.modules:
+            return ""
+        path = path_of(self.modules)
+        return f"{path} {type(self.modules[-1]).__name__}".strip()
+
+    def __str__(self) -> str:
+        lines = [f"{p} in {p.function}" for p in (self.user, self.library) if p is not None]
+        return ", ".join(part for part in (self.layer, self.stage, *lines) if part)
+
+
+def path_of(modules: tuple[Any, ...], root: Any = None) -> str:
+    """The dotted path of the innermost of the modules being called, "" for the outermost itself.
+
+    root: the module below which it is looked for, if it is among them.
+    """
+    top = root if any(module is root for module in modules) else modules[0]
+    for name, module in top.named_modules():
+        if module is modules[-1]:
+            return str(name)
+    return ""
+
 
 class Origins:
-    """The origins noted in a `watching` block. `table` is by node."""
+    """The origins noted in a `watching` block. `table` is by node, as long as that lives."""
 
     def __init__(self) -> None:
-        self.table: dict[Node, Origin] = {}
+        self.table: MutableMapping[Node, Origin] = weakref.WeakKeyDictionary()
         self.modules: list[Any] = []
         self._calls: list[int] = []
         self._called = 0

@@ -72,12 +72,14 @@ class Trainable:
         verbose: int = 1,
         augment: Any = None,
         stop: Stop | None = None,
+        check_finite: bool = False,
     ) -> History:
         """Train for a number of epochs; the figures of each come back. See `Trainer.fit`.
 
         x, y: inputs and targets along the first axis, a data set, or a DataLoader. augment: random
         changes of the mini-batches in training, see `glubina.data.augment`. stop: when to end
-        before the last epoch, see `train.Stop`.
+        before the last epoch, see `train.Stop`. check_finite: raise AnomalyError at the first NaN
+        or infinity, with where it came up.
         """
         return self._compiled("fit").fit(
             x,
@@ -92,6 +94,7 @@ class Trainable:
             verbose=verbose,
             augment=augment,
             stop=stop,
+            check_finite=check_finite,
         )
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 256) -> dict[str, float]:

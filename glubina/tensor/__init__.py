@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from glubina.tensor import errors
+from glubina.tensor.anomaly import detect_anomaly
 from glubina.tensor.comparison import (
     bitwise_and,
     bitwise_invert,
@@ -257,6 +258,7 @@ __all__ = [
     "int32",
     "int64",
     "int8",
+    "detect_anomaly",
     "is_grad_enabled",
     "isfinite",
     "isinf",

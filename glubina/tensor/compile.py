@@ -63,9 +63,12 @@ class Compiled(Generic[P, R]):
         return cast(R, self._find((), nothing, {}).replay_many(steps))
 
     def _find(self, key: Hashable, args: Any, kwargs: Any) -> Recording:
-        recordings = self._recordings.get(key)
+        known = self._recordings
+        if mode.detector is not None:  # which needs to know where the nodes come from
+            known = mode.detector.recordings.setdefault(self, {})
+        recordings = known.get(key)
         if recordings is None:
-            recordings = self._recordings[key] = []
+            recordings = known[key] = []
         for recording in recordings:
             if recording.holds():
                 return recording

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from glubina.graph.errors import DTypeError, GraphError, IndexRangeError, ShapeError
+
+if TYPE_CHECKING:
+    from glubina.tensor.anomaly import Finding
 
 
 class GradientError(RuntimeError):
@@ -13,7 +18,21 @@ class TraceError(RuntimeError):
     """A compiled function did something that a replay could not do again."""
 
 
+class AnomalyError(FloatingPointError):
+    """A value became NaN or infinite; the text says which one was the first, where, and from what.
+
+    finding: the same as data (`glubina.tensor.anomaly.Finding`).
+    """
+
+    finding: Finding
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(str(finding))
+        self.finding = finding
+
+
 __all__ = [
+    "AnomalyError",
     "DTypeError",
     "GradientError",
     "GraphError",

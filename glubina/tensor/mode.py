@@ -1,4 +1,4 @@
-"""What holds in the running thread: whether operations record derivatives, and the open trace."""
+"""What holds in the running thread: whether operations record derivatives, what is watched."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    from glubina.tensor.anomaly import Detector
     from glubina.tensor.trace import Trace
 
 P = ParamSpec("P")
@@ -18,6 +19,7 @@ R = TypeVar("R")
 class _Mode(threading.local):
     grad: bool = True
     trace: Trace | None = None
+    detector: Detector | None = None
 
 
 mode = _Mode()

@@ -14,6 +14,7 @@ from glubina.graph.node import DType, Node, Shape
 from glubina.graph.ops.host import calls_exist
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import programs
+from glubina.tensor.anomaly import leaf_values
 from glubina.tensor.base import made
 from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
 from glubina.tensor.mode import mode
@@ -157,13 +158,18 @@ def _destination(
 
 
 def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffer]) -> None:
+    detector = mode.detector
+    nodes = [] if detector is None else [_node(target) for target in targets]
     leaves = [_released(target) for target in targets]
     outputs = [
-        Buffer(nbytes) if take < 0 else _destination(inputs, take, nbytes)
-        for take, nbytes in zip(compiled.takes, compiled.sizes)
+        # what is overwritten could not be gone through again by a detective
+        Buffer(size) if take < 0 or detector is not None else _destination(inputs, take, size)
+        for take, size in zip(compiled.takes, compiled.sizes)
     ]
     try:
         compiled.run(inputs, outputs)
+        if detector is not None:
+            detector.check(nodes, outputs, leaf_values)
     except BaseException as error:
         # an update keeps the old value; what had none raises the error when it is asked for
         for leaf, take in zip(leaves, compiled.replaces):

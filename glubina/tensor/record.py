@@ -12,6 +12,7 @@ import numpy as np
 from glubina.graph.node import Node
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import programs
+from glubina.tensor.anomaly import all_finite
 from glubina.tensor.base import TensorBase, consume_value, made, wrap
 from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
 from glubina.tensor.convert import as_tensor, settled
@@ -22,6 +23,7 @@ from glubina.tensor.structure import structure
 from glubina.tensor.trace import Guard, Trace, advanced, resolved
 
 if TYPE_CHECKING:
+    from glubina.tensor.anomaly import Detector
     from glubina.tensor.handle import Tensor
     from glubina.tensor.random import Generator
 
@@ -160,7 +162,10 @@ def _recording(
     if any(type(target) is int for target in targets):
         changed |= set(trace.reads.values())
     own = frozenset(changed.difference(arguments))
-    return Recording(trace, program, sources, targets, form, gradients, own)
+    recording = Recording(trace, program, sources, targets, form, gradients, own)
+    if mode.detector is not None:
+        recording.graph = outputs, [found.leaves[i] for i in program.inputs]
+    return recording
 
 
 _Source = tuple[Literal["argument"], int] | tuple[Literal["cell"], Cell] | Buffer
@@ -198,6 +203,9 @@ class Recording:
         self.draws: list[tuple[Generator, int]] = list(trace.draws.items())
         # cells that the function knows from outside, which must not be its arguments too
         self.own = own
+        # the outputs and the program's inputs as they were recorded, for a detective
+        self.graph: tuple[list[Node], list[Leaf]] | None = None
+        self.reads = trace.reads
         self.program = program
         self.targets = targets
         self.form = form
@@ -227,16 +235,34 @@ class Recording:
                 "changes one of the two in place: use either the argument or the outer tensor"
             )
         inputs = self._gather(arguments)
+        detector = mode.detector
         outputs = []
         for (take, size, _), target in zip(self.outputs, self.targets):
-            if take >= 0 and type(target) is Cell and _is_own(target, inputs, take):
+            if detector is not None:  # what is overwritten could not be gone through again
+                outputs.append(Buffer(size))
+            elif take >= 0 and type(target) is Cell and _is_own(target, inputs, take):
                 outputs.append(inputs[take])
             else:
                 outputs.append(Buffer(size))
         for _, size, _ in self.outputs[len(outputs) :]:
             outputs.append(Buffer(size))
-        self._run(partial(self.program.run, inputs, outputs))
+        if detector is None:
+            self._run(partial(self.program.run, inputs, outputs))
+        else:
+            self._run(partial(self._run_checked, detector, inputs, outputs))
         return self._finish(arguments, inputs, outputs, 1)
+
+    def _run_checked(self, detector: Detector, inputs: list[Buffer], outputs: list[Buffer]) -> None:
+        """Run once, and raise AnomalyError if a result is not finite."""
+        self.program.run(inputs, outputs)
+        assert self.graph is not None
+        nodes, leaves = self.graph
+
+        def bindings(_: object) -> dict[Node, Any]:
+            pairs = zip(leaves, inputs, strict=True)
+            return {leaf: buffer.array(leaf.shape, leaf.dtype) for leaf, buffer in pairs}
+
+        detector.check(nodes, outputs, bindings, self.reads)
 
     def _run(self, run: Callable[[], R]) -> R:
         try:
@@ -297,10 +323,22 @@ class Recording:
                 continue
             outputs += [Buffer(size) for _, size, _ in self.outputs[len(outputs) :]]
             left = steps - done
+            before = [] if mode.detector is None else _contents(inputs, outputs)
             ran = self._run(partial(self.program.run_many, inputs, outputs, left, _SLICE))
-            value = self._finish([], inputs, outputs, ran)
+            if mode.detector is not None and not self._is_finite(outputs):
+                for array, content in before:
+                    np.copyto(array, content)
+                del inputs, outputs, before
+                for _ in range(ran):  # the step that goes wrong raises
+                    value = self.replay([])
+            else:
+                value = self._finish([], inputs, outputs, ran)
             done += ran
         return value
+
+    def _is_finite(self, outputs: list[Buffer]) -> bool:
+        assert self.graph is not None
+        return all_finite(self.graph[0], outputs)
 
     def _overwritten(self, inputs: list[Buffer]) -> list[Buffer] | None:
         """The changed cells' own buffers; None if one that is read cannot be overwritten."""
@@ -315,6 +353,13 @@ class Recording:
             else:
                 return None
         return found
+
+
+def _contents(inputs: list[Buffer], outputs: list[Buffer]) -> list[tuple[Any, Any]]:
+    """Views of the buffers that a program overwrites, each with a copy of what is in it."""
+    own = set(map(id, inputs))
+    arrays = [b.array((b.nbytes,), np.uint8) for b in outputs if id(b) in own]
+    return [(array, array.copy()) for array in arrays]
 
 
 def _same_gradient(tensor: Tensor, before: Tensor | None) -> Callable[[], bool]:

@@ -151,7 +151,7 @@ def _end_epoch(session: Session, epoch: int, logs: Logs, callbacks: list[Callbac
     if math.isnan(logs["loss"]):
         reason = (
             f"the loss became NaN in epoch {epoch}: lower the learning rate, clip the gradients, "
-            "or standardise the inputs"
+            "or standardise the inputs; fit(check_finite=True) tells where it came up"
         )
         session.stop(reason)
         warnings.warn(reason, RuntimeWarning, stacklevel=5)

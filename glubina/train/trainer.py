@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from glubina.data.augment import views as views_of
 from glubina.data.order import fresh_seed
 from glubina.metrics import Metric, MetricFunction, resolve
 from glubina.optim import EMA
-from glubina.tensor import Tensor, tensor
+from glubina.tensor import Tensor, detect_anomaly, tensor
 from glubina.train.augmented import augmentation, augmented_shape
 from glubina.train.averaging import checked_ema
 from glubina.train.callbacks import Callback, Session, as_callbacks
@@ -113,6 +114,7 @@ class Trainer:
         verbose: int = 1,
         augment: Any = None,
         stop: Stop | None = None,
+        check_finite: bool = False,
     ) -> History:
         """Train for a number of epochs and return the figures of each.
 
@@ -126,6 +128,8 @@ class Trainer:
         done to each mini-batch within the training step: an augmentation of
         `glubina.data.augment`, a list of them, or a function of the inputs; validation sees the
         examples as they are. stop: `train.Stop(...)`, when to end before the last epoch.
+        check_finite: raise AnomalyError at the first NaN or infinity in a step, which says where
+        it came up (see `gl.detect_anomaly`); the weights are those from before that step.
 
         Raises DataError (a ValueError) for data that cannot be used, before anything is changed.
         """
@@ -165,7 +169,8 @@ class Trainer:
             called += stop.callbacks(job.watch)
         if verbose:
             called.append(ProgressBar(bar=verbose == 1))
-        run_epochs(session, run, validate, called, average)
+        with detect_anomaly() if check_finite else nullcontext():
+            run_epochs(session, run, validate, called, average)
         self._keep(job)
         if validation is not None:
             self._keep(validation)

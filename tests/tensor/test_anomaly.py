@@ -1,0 +1,206 @@
+"""The detective finds the first value that is not finite: forward, backward, update, data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glubina as gl
+from glubina import nn, optim
+from glubina.tensor.anomaly import Finding
+from glubina.tensor.errors import AnomalyError
+
+Make = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself."""
+    return function
+
+
+MODES = pytest.mark.parametrize("make", [plain, gl.compile], ids=["loop", "compiled"])
+
+
+class Logarithm(nn.Module):
+    """A layer that goes wrong for negative numbers."""
+
+    def forward(self, x: gl.Tensor) -> gl.Tensor:
+        """ln x."""
+        return gl.log(x)
+
+
+def found(run: Callable[[], Any]) -> Finding:
+    """What the detective says of a function that goes wrong."""
+    with gl.detect_anomaly(), pytest.raises(AnomalyError) as caught:
+        run()
+    finding: Finding = caught.value.finding
+    assert str(finding) == str(caught.value)
+    return finding
+
+
+def line_of(finding: Finding) -> tuple[str, str]:
+    """The file and function of the user's line."""
+    assert finding.origin is not None
+    assert finding.origin.user is not None
+    return finding.origin.user.file, finding.origin.user.function.rpartition(".")[2]
+
+
+@MODES
+def test_forward(make: Make) -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.ReLU(), Logarithm()))
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    nn.init.constant_(network[0].weight, 0.0)
+    network[0].bias.data.copy_(gl.tensor(np.array([1.0, 2.0, -1.0, 3.0], np.float32)))
+    forward = make(lambda x: (network(x) - 1).sum())
+    finding = found(lambda: forward(gl.tensor(x)).item())
+    assert finding.kind == "infinity"
+    assert finding.operation == "log"
+    assert finding.stage == "forward"
+    assert finding.origin is not None
+    assert finding.origin.layer == "1.1 Logarithm"
+    assert line_of(finding) == (__file__, "forward")
+    assert finding.count == 5
+    assert finding.index == (0, 2)
+    (operand,) = finding.operands
+    assert operand.at == 0
+    assert (operand.smallest, operand.largest) == (0, 3)
+    assert "1.1 Logarithm" in str(finding)
+    assert "from 0 to 3, there 0" in str(finding)
+
+
+@MODES
+def test_backward(make: Make) -> None:
+    w = gl.tensor(np.array([1.0, 0.0, 2.0]), requires_grad=True)
+
+    def step() -> gl.Tensor:
+        w.grad = None
+        y = gl.sqrt(w * w).sum()
+        y.backward()
+        assert w.grad is not None
+        return w.grad * 1
+
+    run = make(step)
+    finding = found(lambda: run().numpy())
+    assert finding.kind == "NaN"
+    assert finding.stage == "backward"
+    assert finding.index == (1,)
+    assert line_of(finding) == (__file__, "step")
+    assert finding.cause is not None  # 0.5 / 0, which is then multiplied by 0
+    assert finding.cause.operation == "divide"
+    assert "the infinity in it" in str(finding)
+
+
+@MODES
+def test_update(make: Make) -> None:
+    layer = nn.Linear(2, 1, bias=False)
+    optimizer = optim.SGD(layer.parameters(), lr=float("inf"))
+    x = gl.tensor(np.array([[1.0, 0.0]], np.float32))
+
+    def step() -> gl.Tensor:
+        optimizer.zero_grad()
+        loss = layer(x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    before = layer.weight.numpy()
+    run = make(step)
+    finding = found(lambda: run().item())
+    assert finding.stage == "update"
+    assert line_of(finding) == (__file__, "step")
+    assert finding.origin is not None
+    assert finding.origin.library is not None
+    assert finding.origin.library.file.endswith("sgd.py")
+    np.testing.assert_array_equal(layer.weight.numpy(), before)
+
+
+@MODES
+def test_data(make: Make) -> None:
+    layer = nn.Linear(3, 2)
+    x = np.ones((4, 3), np.float32)
+    x[2, 1] = np.nan
+    run = make(lambda x: layer(x).sum())
+    finding = found(lambda: run(gl.tensor(x)).item())
+    assert finding.stage == "input"
+    assert finding.index == (2, 1)
+    assert "before the step began: 1 of 12 elements, the first at [2, 1]" in str(finding)
+
+
+@MODES
+def test_a_parameter_is_named(make: Make) -> None:
+    network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    network[1].bias.data.copy_(gl.tensor(np.array([0, np.inf], np.float32)))
+    run = make(lambda x: (network(x) * 0).sum())
+    finding = found(lambda: run(gl.tensor(np.ones((4, 3), np.float32))).item())
+    assert finding.kind == "NaN"
+    assert finding.operation == "multiply"
+    network[1].bias.data.copy_(gl.tensor(np.array([0, np.nan], np.float32)))
+    finding = found(lambda: run(gl.tensor(np.ones((4, 3), np.float32))).item())
+    assert finding.stage == "input"
+    assert finding.name == "1.bias"
+    assert "NaN in 1.bias (2) before the step began: 1 of 2 elements" in str(finding)
+
+
+def test_infinities_on_purpose_are_none() -> None:
+    with gl.detect_anomaly():
+        mask = gl.where(gl.tensor(np.eye(3) > 0), gl.full((3, 3), -np.inf), 0.0)
+        assert np.isneginf(mask.numpy()).sum() == 3
+        attention = gl.exp(mask) / gl.exp(mask).sum(1, keepdims=True)
+        np.testing.assert_allclose(attention.numpy().sum(1), 1)
+        given = gl.tensor(np.array([1.0, np.inf]))
+        assert (given * 2).numpy()[1] == np.inf
+
+
+def test_a_row_without_anything_is_found_after_its_mask() -> None:
+    scores = gl.tensor(np.full((2, 3), -np.inf))
+    finding = found(lambda: nn.functional.softmax(scores, 1).numpy())
+    assert finding.kind == "NaN"
+    assert finding.operation == "subtract"
+    assert finding.origin is not None
+    assert finding.origin.library is not None
+    assert finding.origin.library.function == "softmax"
+
+
+def divergent() -> tuple[nn.Module, Any, Any]:
+    """A network that a step size of 1e12 drives to infinity, and data."""
+    rng = np.random.default_rng(0)
+    network = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    network.compile(optim.SGD(network.parameters(), lr=1e12), nn.MSELoss())
+    x = rng.standard_normal((256, 4)).astype(np.float32)
+    return network, x, x.sum(1, keepdims=True)
+
+
+def test_fit_tells_where_and_keeps_the_weights_from_before() -> None:
+    network, x, y = divergent()
+    with pytest.raises(AnomalyError) as caught:
+        network.fit(x, y, batch_size=16, epochs=5, verbose=0, check_finite=True, seed=1)
+    assert caught.value.finding.stage in ("forward", "backward", "update")
+    assert all(np.isfinite(p.numpy()).all() for p in network.parameters())
+
+
+def test_fit_that_goes_well_is_the_same_with_the_detective() -> None:
+    weights = []
+    for check in (False, True):
+        gl.manual_seed(4)
+        rng = np.random.default_rng(0)
+        network = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.2), nn.Tanh(), nn.Linear(8, 1))
+        network.compile(optim.Adam(network.parameters(), lr=1e-2), nn.MSELoss())
+        x = rng.standard_normal((200, 4)).astype(np.float32)
+        network.fit(x, x[:, :1], epochs=3, verbose=0, seed=2, check_finite=check)
+        weights.append({name: p.numpy() for name, p in network.named_parameters()})
+    for name, value in weights[0].items():
+        np.testing.assert_array_equal(weights[1][name], value)
+
+
+def test_it_ends_with_the_block() -> None:
+    from glubina.graph import origins
+    from glubina.tensor.mode import mode
+
+    with gl.detect_anomaly(), gl.detect_anomaly():
+        assert mode.detector is not None
+    assert mode.detector is None
+    assert origins.watch is None
+    assert np.isnan(gl.log(gl.tensor(-1.0)).item())
