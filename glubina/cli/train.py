@@ -24,6 +24,7 @@ from glubina.recipes import Data, Recipe, find
 from glubina.runtime.team import get_num_threads, set_num_threads
 from glubina.tensor.random import manual_seed
 from glubina.train import (
+    Checkpoint,
     CSVLogger,
     EarlyStopping,
     History,
@@ -79,7 +80,7 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
         ema=ema or None,
     )
     typer.echo(_headline(recipe, data, model))
-    callbacks: list[Callback] = [CSVLogger(folder.history)]
+    callbacks: list[Callback] = [CSVLogger(folder.history), Checkpoint(folder.checkpoint)]
     if recipe.schedule is not None:
         callbacks.append((ScheduledSteps if recipe.schedule_steps else Scheduled)(recipe.schedule))
     if options.patience is not None:
@@ -107,6 +108,7 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
     settings = _settings(recipe, options, rate, data, started, history)
     settings |= {"augment": augment, "ema": ema, "views": list(recipe.views)}
     folder.save_results(settings, history, found)
+    folder.checkpoint.unlink(missing_ok=True)
     _draw(folder, history, found, data)
     typer.echo()
     typer.echo(table(found))

@@ -87,6 +87,7 @@ class RunFolder:
         self.weights = self.path / "model.safetensors"
         self.model = self.path / "model.json"
         self.settings = self.path / "settings.json"
+        self.checkpoint = self.path / "checkpoint.safetensors"
         self.history = self.path / "history.csv"
         self.metrics = self.path / "metrics.json"
         self.curves = self.path / "curves.png"

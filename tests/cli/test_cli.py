@@ -49,6 +49,7 @@ def test_a_run_leaves_everything(run: Path) -> None:
     assert {
         "model.safetensors", "model.json", "settings.json", "history.csv", "metrics.json",
     } <= names  # fmt: skip
+    assert "checkpoint.safetensors" not in names
     settings = json.loads((run / "settings.json").read_text())
     assert (settings["recipe"], settings["epochs"], settings["seed"]) == ("digits", 2, 3)
     figures = json.loads((run / "metrics.json").read_text())
@@ -58,6 +59,22 @@ def test_a_run_leaves_everything(run: Path) -> None:
     lines = (run / "history.csv").read_text().splitlines()
     assert lines[0].startswith("epoch,loss,accuracy,val_loss,val_accuracy")
     assert len(lines) == 3
+
+
+def test_an_interrupted_run_leaves_its_last_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: Any, epoch: int, logs: Any) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("glubina.train.ProgressBar.on_epoch_end", stop)
+    result = call("train", "digits", "--epochs", 4, "--output", tmp_path)
+    assert result.exit_code == 130
+    weights = read_tensors(tmp_path / "checkpoint.safetensors")
+    assert weights["10.bias"].shape == (10,)
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
+    assert not (tmp_path / "model.json").exists()
 
 
 def test_the_pictures(run: Path) -> None:
