@@ -222,13 +222,12 @@ def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    # this room is below `files`, and an entry of the cache may be lost: so no more than this
+    # this room is below `files`, and an entry may be lost: so it is not flushed to the disk either
+    # (its digest tells whether all of it got there), which a cold start would wait for
     partial = path.with_name(f"{path.name}.{os.getpid()}.{next(_numbers)}{_PARTIAL}")
     try:
         with partial.open("xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

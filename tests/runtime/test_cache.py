@@ -101,10 +101,10 @@ def test_a_folder_that_cannot_be_written_gives_one_warning(tmp_path: Path) -> No
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
+    def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.warns(RuntimeWarning, match="No space left"):
         Cache(tmp_path).write("kernel", "a", b"code")
     assert files(tmp_path) == []
