@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from glubina.graph.node import Node, topological
 from glubina.graph.simplify import simplify
 from glubina.graph.techniques import left_out
 from glubina.graph.verify import verify
-from glubina.runtime import cache, compiler, observers
+from glubina.runtime import cache, compiler, observers, team
 from glubina.runtime.layout import Block, Laid, lay_plan, lower_all
 from glubina.runtime.observers import CompileEvent
 from glubina.runtime.program import Program
@@ -42,7 +43,10 @@ def build(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int
     found = None if watched else cache.load_program(key)
     cached = found is not None
     if found is None:
+        driver = threading.Thread(target=team.native_driver, daemon=True)
+        driver.start()  # where it is new too, the other core compiles it meanwhile
         made = translate(outputs, inputs, donated, target)
+        driver.join()
         found = made.laid.plan, compiler.compile_kernels(made.modules, target)
         cache.store_program(key, *found)
     program = Program(*found)
