@@ -33,6 +33,22 @@ def _kind(version: int, bottleneck: bool) -> Any:
     return KINDS[version, bool(bottleneck)]
 
 
+def _grouped(kind: Any, groups: int, width_per_group: int) -> Any:
+    """Bottlenecks whose 3 × 3 convolutions have groups and a width of their own."""
+    if kind is not BottleneckBlock:
+        raise ValueError(
+            "groups and width_per_group are of bottlenecks of version 1: give bottleneck=True and "
+            f"version=1, or leave them at 1 and 64 (got {groups!r} and {width_per_group!r})"
+        )
+    each, number = positive("width_per_group", width_per_group), positive("groups", groups)
+
+    def block(in_channels: int, channels: int, stride: int, shortcut: str) -> BottleneckBlock:
+        inner = max(1, channels * each // 64) * number
+        return BottleneckBlock(in_channels, channels, stride, shortcut, inner, number)
+
+    return block
+
+
 def stages(
     kind: Any, in_channels: int, width: int, blocks: Sequence[int], shortcut: str
 ) -> tuple[list[Sequential], int]:
@@ -85,7 +101,14 @@ class ResNet(_ResNet):
     bottlenecks, 50, (3, 4, 23, 3) 101, (3, 8, 36, 3) 152. version: 2 is the pre-activation form.
     width: channels of the first stage.
 
-    Source: He et al., 2015, arXiv:1512.03385; version 2: He et al., 2016, arXiv:1603.05027.
+    groups, width_per_group: of the 3 × 3 convolutions in bottlenecks of version 1, which have
+    groups · width_per_group channels for each 64 of the block. groups=32 and width_per_group=4
+    make ResNeXt-50 (32 × 4d), 25,028,904 parameters, of ResNet-50; width_per_group=128 makes
+    Wide ResNet-50-2, 68,883,240.
+
+    Source: He et al., 2015, arXiv:1512.03385; version 2: He et al., 2016, arXiv:1603.05027;
+    groups: Xie et al., 2016, arXiv:1611.05431; wide: Zagoruyko and Komodakis, 2016,
+    arXiv:1605.07146.
     """
 
     def __init__(
@@ -96,8 +119,12 @@ class ResNet(_ResNet):
         in_channels: int = 3,
         version: int = 1,
         width: int = 64,
+        groups: int = 1,
+        width_per_group: int = 64,
     ) -> None:
         kind = _kind(version, bottleneck)
+        if (groups, width_per_group) != (1, 64):
+            kind = _grouped(kind, groups, width_per_group)
         self.stem = imagenet_stem(in_channels, width)
         self._assemble(kind, width, width, blocks, "projection", num_classes)
 
@@ -158,3 +185,14 @@ for _depth, _blocks, _bottleneck in (
 ):
     add(f"resnet{_depth}", ResNet, _V1, (224, 224, 3), blocks=_blocks, bottleneck=_bottleneck)
 add("resnet50-v2", ResNet, _V2, (224, 224, 3), blocks=(3, 4, 6, 3), bottleneck=True, version=2)
+_DEEP = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+_RESNEXT, _WIDE = "Xie et al., 2016, arXiv:1611.05431", "Zagoruyko et al., 2016, arXiv:1605.07146"
+for _name, _depth, _source, _groups, _each in (
+    ("resnext50-32x4d", 50, _RESNEXT, 32, 4),
+    ("resnext101-32x8d", 101, _RESNEXT, 32, 8),
+    ("wide-resnet50-2", 50, _WIDE, 1, 128),
+):
+    add(
+        _name, ResNet, _source, (224, 224, 3), blocks=_DEEP[_depth], groups=_groups,
+        width_per_group=_each,
+    )  # fmt: skip

@@ -48,6 +48,39 @@ SMALL = {
     "resnet18": Small({"blocks": (1, 1), "num_classes": 3, "width": 4}, (16, 16, 3)),
     "resnet50-v2": Small({"blocks": (1, 1), "num_classes": 3, "width": 4}, (16, 16, 3)),
     "resnet9": Small({"num_classes": 3, "widths": (4, 6, 8), "pairs": (1, 0)}, (8, 8, 3)),
+    "resnext50-32x4d": Small(
+        {"blocks": (1, 1), "num_classes": 3, "width": 4, "groups": 2, "width_per_group": 32},
+        (16, 16, 3),
+    ),
+    "vgg16": Small(
+        {"depth": 11, "num_classes": 3, "width": 3, "hidden": 12, "dropout": 0.0}, (32, 32, 3),
+        rate=0.01,
+    ),
+    "squeezenet": Small({"num_classes": 3, "width": 0.1, "dropout": 0.0}, (40, 40, 3), rate=0.01),
+    "mobilenet-v2": Small(
+        {"num_classes": 3, "width": 0.1, "stages": ((1, 8, 1, 1), (3, 16, 2, 2)), "dropout": 0.0},
+        (16, 16, 3),
+    ),
+    "mobilenet-v3-large": Small(
+        {
+            "num_classes": 3, "width": 0.5, "dropout": 0.0,
+            "blocks": ((3, 16, 16, False, "relu", 1), (5, 48, 16, True, "hardswish", 2)),
+        },
+        (16, 16, 3),
+    ),
+    "efficientnet-b0": Small(
+        {
+            "num_classes": 3, "width": 0.25, "dropout": 0.0,
+            "stages": ((1, 3, 1, 16, 1), (4, 5, 2, 24, 2)),
+        },
+        (16, 16, 3),
+    ),
+    "shufflenet-v2": Small(
+        {"width": (4, 8, 12, 16, 20), "num_classes": 3, "blocks": (1, 2, 1)}, (32, 32, 3)
+    ),
+    "vit-small": Small(
+        {"image_size": 8, "num_classes": 3, "width": 12, "layers": 1, "heads": 2}, (8, 8, 3)
+    ),
     "resnet-in-resnet": Small({"blocks": (1, 2), "num_classes": 3, "width": 4}, (8, 8, 3)),
     "fractalnet20": Small(
         {"num_classes": 3, "columns": 2, "channels": (4, 6), "dropout": 0.0}, (8, 8, 3)
@@ -91,10 +124,21 @@ def examples(name: str, count: int = 8) -> tuple[NDArray[Any], NDArray[Any]]:
     return x, y if small.loss == "cross_entropy" else y.astype(np.float32)
 
 
+class NoDraws:
+    """Zeros in place of random numbers: networks are counted without being drawn."""
+
+    def uniform(self, low: Any, high: Any, size: Any) -> NDArray[Any]:
+        return np.broadcast_to(np.float32(0), size)
+
+    normal = uniform
+
+
 @pytest.fixture(scope="module")
 def parameters() -> dict[str, int]:
     """The number of parameters of every network as the paper has it."""
-    return {name: models.count(models.make(name)) for name in models.names()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.init, "draws", NoDraws)
+        return {name: models.count(models.make(name)) for name in models.names()}
 
 
 def test_every_family_has_a_small_network() -> None:
@@ -155,6 +199,21 @@ KNOWN = {
     "fractalnet20": 33_724_618,
     "densenet100-12": 769_162,
     "densenet121": 7_978_856,
+    "vgg11": 132_863_336,
+    "vgg13": 133_047_848,
+    "vgg16": 138_357_544,
+    "vgg19": 143_667_240,
+    "squeezenet": 1_248_424,
+    "squeezenet-1.1": 1_235_496,
+    "resnext50-32x4d": 25_028_904,
+    "resnext101-32x8d": 88_791_336,
+    "wide-resnet50-2": 68_883_240,
+    "mobilenet-v2": 3_504_872,
+    "mobilenet-v3-large": 5_483_032,
+    "mobilenet-v3-small": 2_542_856,
+    "efficientnet-b0": 5_288_548,
+    "shufflenet-v2": 2_278_604,
+    "vit-b-16": 86_567_656,
     "mobilenet": 4_231_976,
     "mobilenet-0.75": 2_585_560,
     "mobilenet-0.5": 1_331_592,
@@ -269,6 +328,14 @@ def test_names_and_errors() -> None:
         (lambda: models.CifarResNet(depth=21), r"depth is 6n \+ 2 \(8, 14, 20, ...\), got 21"),
         (lambda: models.CifarResNet(bottleneck=True, depth=20, shortcut="x"), "'projection' or"),
         (lambda: models.ResNet(version=3), "version is 1 or 2"),
+        (lambda: models.ResNet(bottleneck=False, groups=2), "are of bottlenecks of version 1"),
+        (lambda: models.VGG(depth=12), "depth is one of 11, 13, 16, 19, got 12"),
+        (lambda: models.SqueezeNet("2"), r"version is '1\.0' or '1\.1', got '2'"),
+        (lambda: models.MobileNetV2(width=0), "width must be positive, got 0"),
+        (lambda: models.MobileNetV3("huge"), "form is 'large' or 'small', got 'huge'"),
+        (lambda: models.EfficientNet(depth=0), "depth must be positive, got 0"),
+        (lambda: models.ShuffleNetV2(3.0), "width is 0.5, 1.0, 1.5, 2.0, got 3.0"),
+        (lambda: models.VisionTransformer(30), "image_size 30 is no multiple of patch_size 16"),
         (lambda: models.AlexNet(towers=3), "towers is 1 or 2, got 3"),
         (lambda: models.MLP(3, activation="x"), "activation is one of 'relu'"),
         (lambda: models.LeNet5(pooling="sum"), "pooling is 'average' or 'max', got 'sum'"),

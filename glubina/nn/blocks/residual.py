@@ -123,19 +123,32 @@ class ResidualBlock(_PostActivation):
 
 @register
 class BottleneckBlock(_PostActivation):
-    """relu(shortcut(x) + F(x)), F = 1 × 1 to `channels`, 3 × 3, 1 × 1 to 4 · `channels`.
+    """relu(shortcut(x) + F(x)), F = 1 × 1 to `inner` channels, 3 × 3, 1 × 1 to 4 · `channels`.
 
-    The stride is that of the 3 × 3 convolution, as everybody does since fb.resnet.torch (in the
-    paper it is the first one's; the parameters are the same). Source: He et al., 2015,
-    arXiv:1512.03385.
+    inner: `channels` unless given. groups: of the 3 × 3 convolution; with more than one it is the
+    block of ResNeXt. The stride is that of the 3 × 3 convolution, as everybody does since
+    fb.resnet.torch (in the paper it is the first one's; the parameters are the same). Source: He
+    et al., 2015, arXiv:1512.03385; groups: Xie et al., 2016, arXiv:1611.05431.
     """
 
     expansion = 4
 
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        shortcut: str = "projection",
+        inner: int | None = None,
+        groups: int = 1,
+    ) -> None:
+        self.inner, self.groups = channels if inner is None else inner, groups
+        super().__init__(in_channels, channels, stride, shortcut)
+
     def _branch(self, in_channels: int, channels: int, stride: int) -> None:
-        self.first = conv_norm(in_channels, channels, 1)
-        self.second = conv_norm(channels, channels, 3, stride)
-        self.third = conv_norm(channels, 4 * channels, 1, activation=False)
+        self.first = conv_norm(in_channels, self.inner, 1)
+        self.second = conv_norm(self.inner, self.inner, 3, stride, groups=self.groups)
+        self.third = conv_norm(self.inner, 4 * channels, 1, activation=False)
 
     def branch(self, x: Tensor) -> Tensor:
         """Conv, norm, ReLU, three times, without the last ReLU."""
