@@ -8,14 +8,27 @@ from glubina.graph import Node, ops
 from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import axis_of
-from glubina.nn.formula import apply, largest, spread
+from glubina.nn.formula import apply, largest, scaled, spread
 from glubina.nn.module import Module
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import between
 
 
-def relu(x: Tensor) -> Tensor:
-    """max(0, x), element by element; its derivative at 0 is 0."""
+def relu(x: Tensor, slope_at_zero: float = 0.0) -> Tensor:
+    """max(0, x), element by element; its derivative at 0 is `slope_at_zero`.
+
+    Any number from 0 to 1 is a subgradient there; PyTorch's is 0.
+    """
+    if slope_at_zero:
+        return apply(_relu, x, settings=(between("slope_at_zero", slope_at_zero, 0, 1),))
     return apply(ops.relu, x)
+
+
+@Formula
+def _relu(slope: float, x: Node) -> Node:
+    zero = ops.full_like(x, 0)
+    above = ops.where(ops.equal(x, zero), scaled(x, slope), x)
+    return ops.where(ops.less(x, zero), zero, above)
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -74,14 +87,24 @@ class Activation(Module):
 
 @register
 class ReLU(Activation):
-    """max(0, x), element by element (Nair and Hinton, 2010)."""
+    """max(0, x), element by element (Nair and Hinton, 2010).
+
+    slope_at_zero: what counts as the derivative at 0, where there is none.
+    """
 
     formula = r"\max(0, x)"
     derivative = "[x > 0]"
 
+    def __init__(self, slope_at_zero: float = 0.0) -> None:
+        self.slope_at_zero = between("slope_at_zero", slope_at_zero, 0, 1)
+
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""
-        return relu(x)
+        return relu(x, self.slope_at_zero)
+
+    def extra_repr(self) -> str:
+        """The slope, where it is not the default."""
+        return f"slope_at_zero={self.slope_at_zero}" if self.slope_at_zero else ""
 
 
 @register

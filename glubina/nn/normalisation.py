@@ -15,6 +15,7 @@ from glubina.nn.formula import apply, scaled, write
 from glubina.nn.module import Module
 from glubina.nn.parameter import Parameter
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import between, not_negative
 from glubina.tensor.creation import tensor as held
 
 DOUBLE = np.dtype(np.float64)
@@ -42,9 +43,16 @@ def normalised(
     eps: float,
     weight: Node | None,
     bias: Node | None,
+    outside: bool = False,
 ) -> Node:
-    """(x − mean) / √(variance + eps) · weight + bias, the factor worked out once per feature."""
-    deviation = ops.sqrt(ops.add(variance, ops.full_like(variance, eps)))
+    """(x − mean) / √(variance + eps) · weight + bias, the factor worked out once per feature.
+
+    outside: divide by √variance + eps instead.
+    """
+    if outside:
+        deviation = ops.add(ops.sqrt(variance), ops.full_like(variance, eps))
+    else:
+        deviation = ops.sqrt(ops.add(variance, ops.full_like(variance, eps)))
     factor = ops.divide(ops.full_like(deviation, 1), deviation)
     if weight is not None:
         factor = ops.multiply(factor, weight)
@@ -62,16 +70,18 @@ def batch_norm(
     training: bool = False,
     momentum: float | Tensor = 0.1,
     eps: float = 1e-5,
+    eps_outside: bool = False,
 ) -> Tensor:
     """(x − mean) / √(variance + eps) · weight + bias, for each feature of the last axis.
 
     In training mean and (biased) variance are those of x, and the running ones, if given, are
     moved in place: running ← running + momentum · (batch − running), with the unbiased variance.
-    Otherwise the running ones are used.
+    Otherwise the running ones are used. eps_outside: divide by √variance + eps, as many lectures
+    write it.
     """
     floating(x)
     affine = [p for p in (weight, bias) if p is not None]
-    settings = (eps, weight is not None)
+    settings = (eps, weight is not None, eps_outside)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm without training needs running_mean and running_var")
@@ -88,18 +98,24 @@ def batch_norm(
 
 
 @Formula
-def _by_batch(eps: float, weighted: bool, x: Node, *affine: Node) -> Node:
+def _by_batch(eps: float, weighted: bool, outside: bool, x: Node, *affine: Node) -> Node:
     axes = tuple(range(len(x.shape) - 1))
     mean, variance = batch_moments(x, axes)
-    return normalised(x, axes, mean, variance, eps, *weight_and_bias(weighted, affine))
+    return normalised(x, axes, mean, variance, eps, *weight_and_bias(weighted, affine), outside)
 
 
 @Formula
 def _by_statistics(
-    eps: float, weighted: bool, x: Node, mean: Node, variance: Node, *affine: Node
+    eps: float,
+    weighted: bool,
+    outside: bool,
+    x: Node,
+    mean: Node,
+    variance: Node,
+    *affine: Node,
 ) -> Node:
     axes = tuple(range(len(x.shape) - 1))
-    return normalised(x, axes, mean, variance, eps, *weight_and_bias(weighted, affine))
+    return normalised(x, axes, mean, variance, eps, *weight_and_bias(weighted, affine), outside)
 
 
 def weight_and_bias(weighted: bool, given: tuple[Node, ...]) -> tuple[Node | None, Node | None]:
@@ -147,10 +163,13 @@ class _BatchNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        *,
+        eps_outside: bool = False,
     ) -> None:
         self.num_features = positive("num_features", num_features)
-        self.eps = eps
-        self.momentum = momentum
+        self.eps = not_negative("eps", eps)
+        self.momentum = None if momentum is None else between("momentum", momentum, 0, 1)
+        self.eps_outside = bool(eps_outside)
         self.track_running_stats = track_running_stats
         ones, zeros = np.ones(num_features, np.float32), np.zeros(num_features, np.float32)
         self.weight = Parameter(ones) if affine else None
@@ -174,6 +193,7 @@ class _BatchNorm(Module):
             self.training or not self.track_running_stats,
             rate,
             self.eps,
+            self.eps_outside,
         )
 
     def _rate(self) -> float | Tensor:
@@ -198,7 +218,7 @@ class _BatchNorm(Module):
     def extra_repr(self) -> str:
         """The number of features, and what is not the default."""
         parts = [str(self.num_features)]
-        usual = {"eps": 1e-5, "momentum": 0.1, "track_running_stats": True}
+        usual = {"eps": 1e-5, "momentum": 0.1, "track_running_stats": True, "eps_outside": False}
         parts += [
             f"{name}={getattr(self, name)}"
             for name, value in usual.items()
@@ -217,6 +237,7 @@ class BatchNorm1d(_BatchNorm):
     (biased) variance are the batch's, and the running ones move toward them:
     running = (1 − momentum) · running + momentum · batch, with the unbiased variance; with
     momentum None they are the average over all batches. In use (`eval`) the running ones count.
+    eps_outside: divide by √variance + eps, as many lectures write it.
     Source: Ioffe and Szegedy, 2015, arXiv:1502.03167.
     """
 

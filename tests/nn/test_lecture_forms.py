@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gradient_checks import check_gradients
 
 import glubina as gl
-from glubina import optim
+from glubina import nn, optim
 
 RANDOM = np.random.default_rng(2)
 START, MATRIX = RANDOM.standard_normal(4), np.diag([1.0, 3.0, 0.5, 2.0])
@@ -76,3 +77,39 @@ def test_adam_with_decoupled_decay_is_adamw() -> None:
     one = _run(lambda p: optim.Adam(p, weight_decay=0.1, decoupled_weight_decay=True), RATES)
     other = _run(lambda p: optim.AdamW(p, weight_decay=0.1), RATES)
     assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+def test_relu_s_slope_at_zero(slope: float) -> None:
+    values = np.array([-2.0, -0.0, 0.0, 3.0, np.nan])
+    layer = nn.ReLU(slope)
+    x = gl.tensor(values, requires_grad=True)
+    for function in (layer, gl.compile(layer)):
+        np.testing.assert_array_equal(function(x).numpy(), [0, 0, 0, 3, np.nan])
+    x.grad = None
+    layer(x).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy()[:4], [0, slope, slope, 1])
+    again = nn.build(nn.describe(layer))
+    assert again.slope_at_zero == slope
+    with pytest.raises(ValueError, match="slope_at_zero must be between 0 and 1, got 2"):
+        nn.ReLU(2)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_batch_norm_with_eps_outside_the_root(affine: bool) -> None:
+    x = RANDOM.standard_normal((8, 3)) * np.array([1.0, 0.1, 0.01])
+    layer = nn.BatchNorm1d(3, eps=0.02, affine=affine, eps_outside=True).double()
+    if affine:
+        nn.init.normal_(layer.weight)
+    w = layer.weight.numpy() if affine else 1.0
+    wanted = (x - x.mean(0)) / (x.std(0) + 0.02) * w
+    for function in (layer, gl.compile(layer)):
+        np.testing.assert_allclose(function(gl.tensor(x)).numpy(), wanted, rtol=1e-9)
+    weights = gl.tensor(RANDOM.standard_normal((8, 3)))
+    check_gradients(lambda t: (layer(t) * weights).sum(), x)
+    layer.eval()
+    mean, deviation = layer.running_mean.numpy(), np.sqrt(layer.running_var.numpy())
+    wanted = (x - mean) / (deviation + 0.02) * w
+    np.testing.assert_allclose(layer(gl.tensor(x)).numpy(), wanted, rtol=1e-9)
+    assert "eps_outside=True" in repr(layer)
+    assert nn.build(nn.describe(layer)).eps_outside
