@@ -75,13 +75,22 @@ def train(
         bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Only try ever larger step sizes, and suggest one.")
+    ] = False,
 ) -> None:
     """Train a recipe's network and leave a run folder with everything about it."""
     from glubina.cli.train import Options, run
 
+    options = Options(epochs, batch_size, learning_rate, patience, augment, ema, seed, threads)
+    if find_rate:
+        from glubina.cli.find_rate import run as look
+
+        look(recipe, options, output)
+        return
     run(
         recipe,
-        Options(epochs, batch_size, learning_rate, patience, augment, ema, seed, threads),
+        options,
         output,
         overwrite=overwrite,
         quiet=quiet,

@@ -142,6 +142,16 @@ def test_augmentation_and_averaged_weights(tmp_path: Path) -> None:
     assert "The figures are those in" in result.output
 
 
+def test_find_rate(tmp_path: Path) -> None:
+    result = call("train", "--find-rate", "--output", tmp_path / "rates")
+    assert result.exit_code == 0, result.output
+    assert "Try --learning-rate" in result.output
+    lines = (tmp_path / "rates" / "rates.csv").read_text().splitlines()
+    assert lines[0] == "rate,loss,smoothed"
+    assert 20 < len(lines) <= 101
+    assert not (tmp_path / "rates" / "model.json").exists()
+
+
 def test_predict(run: Path, tmp_path: Path) -> None:
     x, y = digits()
     np.savez(tmp_path / "some.npz", x=x[:50], y=y[:50])
