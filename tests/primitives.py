@@ -29,6 +29,8 @@ from strategies import (
 )
 
 from glubina.graph import Node, ops
+from glubina.graph.node import make
+from glubina.graph.ops.contraction import CONV_FILTER, FilterAttributes
 
 
 @dataclass
@@ -228,7 +230,8 @@ def _conv_filter(inputs: Inputs, dtype: np.dtype[Any]) -> Node:
     y = _conv(inputs, dtype)
     x, w = y.sources
     del inputs.bindings[w]
-    return ops.conv_filter(x, inputs.numbers(y.shape, dtype), y.attributes, tuple(w.shape[:-2]))
+    a = FilterAttributes(y.attributes, tuple(w.shape[:-2]))
+    return make(CONV_FILTER, (x, inputs.numbers(y.shape, dtype)), a)
 
 
 def _image(inputs: Inputs, dtype: np.dtype[Any]) -> tuple[Node, ops.WindowAttributes]:

@@ -29,7 +29,7 @@ STRIP_BYTES = 1 << 18
 """How much of an image and its gradient passes at a time: a part of the second-level cache."""
 
 MOST_PARTS = 32
-PARTIAL_BYTES = 1 << 24
+PARTIAL_BYTES = 1 << 22
 """The most partial results, in number and in bytes all together."""
 
 
@@ -69,7 +69,8 @@ def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall
     """Choose the block and how the work is split.
 
     Numbers: batch, rows per strip, strips per image, parts, shares of the blocks, then per axis
-    the input's extent, the output's, the window's, stride, dilation and zeros before.
+    the input's extent, the output's, the window's, stride, dilation and zeros before; at last how
+    many images pass at a time where a strip is a whole image.
     """
     a = shape.geometry
     depthwise = shape.cin == a.groups == shape.cout
@@ -95,8 +96,11 @@ def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall
     line = prod(shape.spatial[1:]) * shape.cin * a.stride[0] + prod(shape.outputs[1:]) * shape.cout
     many = max(1, min(shape.outputs[0], STRIP_BYTES // max(1, line * dtype.itemsize)))
     strips = -(-shape.outputs[0] // many)
+    each = shape.outputs[0] * line * dtype.itemsize
+    images = 1 if strips > 1 else max(1, min(STRIP_BYTES // max(1, each), -(-shape.batch // 4)))
     size = prod(shape.window) * (shape.cin // a.groups) * shape.cout * dtype.itemsize
-    parts = max(1, min(shape.batch * strips, MOST_PARTS, PARTIAL_BYTES // max(size, 1)))
+    passes = -(-shape.batch // images) * strips
+    parts = max(1, min(passes, MOST_PARTS, PARTIAL_BYTES // max(size, 1)))
     blocks = _blocks(plan, shape.window)
     shares = min(blocks, max(1, -(-MOST_PARTS // parts)))
     numbers = [shape.batch, many, strips, parts, shares]
@@ -105,7 +109,7 @@ def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall
             shape.spatial[axis], shape.outputs[axis], shape.window[axis],
             a.stride[axis], a.dilation[axis], a.padding[axis][0],
         ]  # fmt: skip
-    return FilterCall(plan, tuple(numbers), parts, parts * size)
+    return FilterCall(plan, (*numbers, images), parts, parts * size)
 
 
 def _taps_together(taps: int, inner: int, registers: int) -> int:
@@ -166,12 +170,14 @@ class _Emit:
             frame.number(i) for i in range(5)
         )
         self.axes = [_Axis(frame, 5 + 6 * axis) for axis in range(plan.rank)]
+        self.images = frame.number(5 + 6 * plan.rank)
 
     def function(self) -> Function:
         """Every item is one part of the strips and one share of the blocks."""
         f, plan = self.f, self.plan
         start, stop = self.frame.share(f.mul(self.parts, self.shares), 1)
-        total = f.mul(self.batch, self.strips)
+        many = f.sub(f.add(self.batch, self.images), f.i64(1))
+        total = f.mul(f.binary("udiv", many, self.images), self.strips)
         blocks = f.i64(prod(_tiles(plan)))
         if plan.together > 1:
             blocks = f.mul(blocks, f.binary("udiv", self.axes[-1].window, f.i64(plan.together)))
@@ -188,7 +194,7 @@ class _Emit:
             wanted = self._range(blocks, share, self.shares)
             with f.loop(*strips, f.i64(1)) as strip:
                 fresh = f.compare("eq", strip.index, strips[0])
-                n = f.binary("udiv", strip.index, self.strips)
+                n = f.mul(f.binary("udiv", strip.index, self.strips), self.images)
                 first = f.mul(f.binary("urem", strip.index, self.strips), self.many)
                 with f.loop(*wanted, f.i64(1)) as block:
                     self._block(target, fresh, n, first, block.index)
@@ -201,7 +207,7 @@ class _Emit:
         return low, high
 
     def _block(self, target: Value, fresh: Value, n: Value, first: Value, number: Value) -> None:
-        """Add what one strip gives to one block of one tap."""
+        """Add what one strip, of one image or several, gives to one block of one tap."""
         f, plan = self.f, self.plan
         groups, down, across = _tiles(plan)
         rest = number
@@ -226,7 +232,10 @@ class _Emit:
         spot = f.element(target, place, self.kind)
         sums = self._old(spot, fresh, masks)
         source = out if plan.depthwise else f.add(f.mul(group, f.i64(inner)), row)
-        sums = self._pixels(sums, n, first, taps, source, out, masks)
+        end = f.minimum(f.add(n, self.images), self.batch)
+        with f.loop(n, end, f.i64(1), sums) as image:
+            image.carry(self._pixels(image.values, image.index, first, taps, source, out, masks))
+        sums = image.results
         for at, value in enumerate(sums):
             f.store(value, f.element(self.scratch, f.i64(at * plan.lanes), self.kind))
         with f.loop(f.sub(wanted, row), f.i64(plan.rows), f.i64(1)) as r:

@@ -15,7 +15,13 @@ from glubina.codegen import conv_planes_filter, planes_plan
 from glubina.codegen.lowering import lower
 from glubina.codegen.target import Target, host
 from glubina.graph import Node, ops
-from glubina.graph.ops.contraction import ConvAttributes, output_extents
+from glubina.graph.node import make
+from glubina.graph.ops.contraction import (
+    CONV_FILTER,
+    ConvAttributes,
+    FilterAttributes,
+    output_extents,
+)
 from glubina.schedule.kernel import Kernel
 
 ONE = (1, 1)
@@ -58,7 +64,7 @@ def gradient(
     x, x_value = leaf(x_shape, dtype, 1)
     extents = output_extents(x_shape[1:-1], window, a)
     g, g_value = leaf((x_shape[0], *extents, filters), dtype, 2)
-    anchor = ops.conv_filter(x, g, a, window)
+    anchor = make(CONV_FILTER, (x, g), FilterAttributes(a, window))
     weights, old = leaf(anchor.shape, dtype, 3)
     rate, rate_value = leaf((), dtype, 4)
     step = ops.multiply(anchor, ops.broadcast(rate, anchor.shape))

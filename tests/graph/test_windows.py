@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from primitives import Case, cases
-from strategies import F64, Array, steady
+from strategies import F64, Array, conv_geometries, steady
 
-from glubina.graph import Node, interpret, ops
+from glubina.graph import Node, interpret, ops, topological
+from glubina.graph.ops.contraction import output_extents
 
 
 def conv_terms(
@@ -69,6 +71,34 @@ def test_filter_gradient(case: Case) -> None:
     value, x, g = interpret([case.node, *case.node.sources], case.bindings)
     expected = naive_filter(case.node, x, g)
     np.testing.assert_allclose(value, expected, atol=1e-12)
+
+
+@given(st.data(), st.integers(1, 3))
+@steady(60)
+def test_filter_gradient_of_a_transposed_convolution(data: st.DataObject, rank: int) -> None:
+    a, spatial, window = data.draw(conv_geometries(rank))
+    a = a._replace(stride=(1,) * rank)
+    extents = output_extents(spatial, window, a)
+    x = ops.input((2, *spatial, 2 * a.groups), F64)
+    g = ops.input((2, *extents, 3 * a.groups), F64)
+    node = ops.conv_filter(x, g, a, window)
+    random = np.random.default_rng(3)
+    values = {n: random.standard_normal(n.shape) for n in (x, g)}
+    (value,) = interpret([node], values)
+    expected = np.zeros(node.shape)
+    for o, k, i in conv_terms(a, spatial, window, extents):
+        for group in range(a.groups):
+            outs = slice(3 * group, 3 * group + 3)
+            part = values[x][(slice(None), *i, slice(2 * group, 2 * group + 2))]
+            expected[(*k, slice(None), outs)] += part.T @ values[g][(slice(None), *o, outs)]
+    np.testing.assert_allclose(value, expected, atol=1e-12)
+
+
+def test_no_zeros_are_put_between_elements_for_a_transposed_convolution() -> None:
+    x, g = ops.input((2, 5, 4, 3), F64), ops.input((2, 10, 8, 7), F64)
+    a = ops.ConvAttributes((1, 1), ((2, 2),) * 2, (1, 1), (2, 2), 1)
+    found = topological([ops.conv_filter(x, g, a, (4, 4))])
+    assert [n.op.name for n in found if n.op.name in ("pad", "conv_filter")] == ["conv_filter"]
 
 
 def test_convolution_of_a_known_image() -> None:

@@ -251,11 +251,37 @@ CONV_FILTER = Primitive(
 def conv_filter(x: Node, g: Node, geometry: ConvAttributes, window: Shape) -> Node:
     """The filter gradient: Σ over n and positions of x (under the window) times g.
 
-    Zeros between the input's elements are put there first, so that kernels need not know them.
+    Kernels need not know zeros between the input's elements. Where every output has a window of
+    its own (stride 1, as in a transposed convolution), g and x change places: with x's elements
+    `spread` apart, x[q] meets g[spread·q + j·dilation − ...] under tap j counted from the last.
+    Otherwise the zeros are put there first.
     """
     spread = geometry.input_dilation
     if max(spread, default=1) > 1:
+        if max(geometry.stride) == 1:
+            return _exchanged(x, g, geometry, window)
         none = (0,) * len(x.shape)
         x = pad(x, none, none, (0, *(e - 1 for e in spread), 0))
         geometry = geometry._replace(input_dilation=(1,) * len(spread))
     return make(CONV_FILTER, (x, g), FilterAttributes(geometry, window))
+
+
+def _exchanged(x: Node, g: Node, geometry: ConvAttributes, window: Shape) -> Node:
+    """The filter gradient with the roles of input and gradient exchanged."""
+    rank, groups = len(window), geometry.groups
+    reach = [(k - 1) * d for k, d in zip(window, geometry.dilation, strict=True)]
+    ones = (1,) * rank
+    turned = ConvAttributes(
+        geometry.input_dilation,
+        tuple(
+            [(r - low, r - high) for r, (low, high) in zip(reach, geometry.padding, strict=True)]
+        ),
+        geometry.dilation,
+        ones,
+        groups,
+    )
+    found = make(CONV_FILTER, (g, x), FilterAttributes(turned, window))  # [*K, Cout/groups, Cin]
+    cin, cout = x.shape[-1] // groups, g.shape[-1] // groups
+    found = reshape(flip(found, tuple(range(rank))), (*window, cout, groups, cin))
+    found = transpose(found, (*range(rank), rank + 2, rank + 1, rank))
+    return reshape(found, (*window, cin, groups * cout))
