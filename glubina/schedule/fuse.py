@@ -34,6 +34,10 @@ HEAVY = frozenset((*CONTRACTIONS, *REDUCTIONS, *WINDOWS, *SCATTERS, *LOOPS, *ATT
 MOST_OUTPUTS = 12
 """The most arrays that one element-wise kernel writes."""
 
+MOST_SUMS = 4
+"""The most reductions that one kernel makes: their sums are to stay in registers, and each is to
+run while what it reads is in the cache, not at the end of all that share something with it."""
+
 
 def root(node: Node) -> Node:
     """The node whose memory a value lies in: reshaping moves nothing."""
@@ -133,6 +137,8 @@ class Fusion:
             if key is None:
                 continue
             for other in alike.setdefault(key, []):
+                if node.op.name in REDUCTIONS and len(self.anchors[other]) >= MOST_SUMS:
+                    continue
                 if self.units.independent(unit, other) and self.share_input(node, other):
                     self.units.join(other, unit)
                     self.anchors[other].append(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from networks import Network, adam, cross_entropy
 from strategies import F32, F64, I64, steady
 
 from glubina.graph import GraphError, Node, expand, interpret, ops, simplify, topological
-from glubina.schedule.fuse import MOST_OUTPUTS, sorted_kernels
+from glubina.schedule.fuse import MOST_OUTPUTS, MOST_SUMS, sorted_kernels
 from glubina.schedule.kernel import Kernel
 from glubina.schedule.plan import Schedule, labels, schedule
 from glubina.schedule.units import Units
@@ -109,6 +110,15 @@ def test_reductions_over_the_same_data_share_a_kernel() -> None:
     plan = plan_of(ops.sum(y, (0,)), ops.sum(ops.multiply(y, y), (0,)), ops.max(X, (0,)))
     assert kinds(plan) == ["reduce"]
     assert len(plan.kernels[0].anchors) == 3
+
+
+def test_one_kernel_does_not_make_too_many_sums() -> None:
+    chain = [leaf(6, 5) for _ in range(5)]
+    products = [ops.multiply(a, b) for a, b in itertools.pairwise(chain)]
+    sums = [ops.sum(x, (0,)) for x in [*chain, *products]]
+    plan = plan_of(*sums)
+    assert sum(len(kernel.anchors) for kernel in plan.kernels) == len(sums)
+    assert max(len(kernel.anchors) for kernel in plan.kernels) == MOST_SUMS
 
 
 def test_reductions_that_need_each_other_do_not_share() -> None:
