@@ -159,6 +159,51 @@ def data(
 
 @app.command()
 @reported
+def explain(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|FORMULA", help="A run's folder, or a formula such as 'w1**2 * w2**2'."
+        ),
+    ],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE | NAME=VALUE...]",
+            help="Of a run: a file with an example (default: the test set's first). "
+            "Of a formula: the values of its variables.",
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Collapse layers so deep into one line or box.")
+    ] = None,
+    animate: Annotated[
+        bool, typer.Option("--animate", help="Write an animated drawing: forward, then backward.")
+    ] = False,
+    kernels: Annotated[
+        bool,
+        typer.Option("--kernels", help="The kernels of a training step, by time, with their code."),
+    ] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="With --kernels: examples in the step.")
+    ] = None,
+    threads: Threads = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="A folder, or a file (.html, .svg, .txt); default: the run's."
+        ),
+    ] = None,
+) -> None:
+    """Lay a computation open: values, derivatives, and the kernels that compute it."""
+    from glubina.cli.explain import Wishes, run
+
+    wishes = Wishes(depth, animate, kernels, batch_size, output)
+    run(what, arguments or [], wishes, threads)
+
+
+@app.command()
+@reported
 def recipes() -> None:
     """List what can be trained."""
     from glubina.recipes import RECIPES

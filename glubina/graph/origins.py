@@ -191,6 +191,8 @@ def _places(frame: FrameType | None) -> tuple[Place | None, Place | None, str]:
         room = _room(frame)
         if not room:
             return _place(frame), library, inside
+        if room.startswith("glubina.cli"):
+            return None, library, inside  # a command: what is around it is nobody's program
         if library is None and room and not room.startswith(_ENGINE):
             library, inside = _place(frame), room
         frame = frame.f_back

@@ -190,8 +190,13 @@ def arithmetic(node: Node) -> int:
     if name == "attention":
         depth, reach = node.sources[0].shape[3], node.sources[1].shape[1]
         return 2 * (node.size // max(1, node.shape[3])) * reach * (depth + node.shape[3])
-    if family == "window":
-        return int(node.size * math.prod(node.attributes.window))
+    if name == "conv_filter":
+        return 2 * node.size * math.prod(node.sources[1].shape[:-1])
+    if name == "attention_gradient":  # two products forward, five backward
+        queries, keys = node.sources[0].shape, node.sources[1].shape
+        return 2 * math.prod(queries[:3]) * keys[1] * queries[3] * 5 // 3
+    if family == "window":  # those by an index touch one element of each window
+        return int(node.size * math.prod(getattr(node.attributes, "window", ())))
     if family == "reduction":
         return node.sources[0].size
     return node.size if family == "elementwise" and name != "cast" else 0
