@@ -13,6 +13,7 @@ from glubina.data.dataset import Dataset, TensorDataset
 from glubina.data.errors import DataError
 from glubina.data.order import Order, epoch_order, fresh_seed
 from glubina.tensor import Tensor, tensor
+from glubina.tensor.arguments import whole
 
 
 class DataLoader:
@@ -35,8 +36,10 @@ class DataLoader:
         seed: int | None = None,
     ) -> None:
         self.dataset: Dataset = TensorDataset(*dataset) if isinstance(dataset, tuple) else dataset
-        if batch_size < 1:
-            raise DataError(f"batch_size must be at least 1, got {batch_size}")
+        try:
+            batch_size = whole("batch_size", batch_size)
+        except ValueError as error:
+            raise DataError(str(error)) from None
         if len(self.dataset) == 0:
             raise DataError("the data set is empty")
         if drop_last and batch_size > len(self.dataset):

@@ -13,6 +13,7 @@ from glubina.nn.checks import floating, probability
 from glubina.nn.formula import apply, check_labels, largest, scaled, zeros
 from glubina.nn.loss import Loss, as_targets, checked_reduction, like, reduced
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import real
 
 INDEX = np.dtype(np.int32)
 
@@ -136,6 +137,13 @@ def _negative(
     return ops.divide(reduced(losses, "sum"), reduced(factors, "sum"))
 
 
+def checked_index(ignore_index: Any) -> int | None:
+    """A label that does not count, a whole number of any sign; None for none."""
+    if ignore_index is None or float(real("ignore_index", ignore_index)).is_integer():
+        return None if ignore_index is None else int(ignore_index)
+    raise ValueError(f"ignore_index must be a whole number or None, got {ignore_index!r}")
+
+
 def check_class_labels(logits: Any, targets: Any, ignored: int | None = None) -> None:
     """ShapeError, DTypeError or IndexRangeError unless the targets are labels for the logits."""
     floating(logits)
@@ -237,7 +245,7 @@ class CrossEntropyLoss(Loss):
         self.weight = weight
         self.register_buffer("weight", weight)
         self.label_smoothing = probability("label_smoothing", label_smoothing)
-        self.ignore_index = ignore_index
+        self.ignore_index = checked_index(ignore_index)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss."""
@@ -260,7 +268,7 @@ class NLLLoss(Loss):
         super().__init__(reduction)
         self.weight = weight
         self.register_buffer("weight", weight)
-        self.ignore_index = ignore_index
+        self.ignore_index = checked_index(ignore_index)
 
     def forward(self, log_probabilities: Tensor, targets: Tensor) -> Tensor:
         """The loss."""

@@ -15,6 +15,7 @@ from glubina.nn.checks import floating
 from glubina.nn.formula import apply, check_labels, number, scaled
 from glubina.nn.loss import Loss, as_targets, checked_reduction
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import whole
 from glubina.tensor.creation import tensor as held
 
 NEVER = -1e30
@@ -221,7 +222,8 @@ class CTCLoss(Loss):
         batch_first: bool = False,
     ) -> None:
         super().__init__(reduction)
-        self.blank, self.zero_infinity, self.batch_first = blank, zero_infinity, batch_first
+        self.blank = whole("blank", blank, 0)
+        self.zero_infinity, self.batch_first = zero_infinity, batch_first
 
     def forward(
         self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any

@@ -15,6 +15,7 @@ from glubina.nn.formula import number, scaled
 from glubina.nn.linear import Linear, linear
 from glubina.nn.module import Module
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import not_negative
 from glubina.tensor.base import consume, wrap
 from glubina.tensor.mode import mode
 from glubina.tensor.random import default_generator, randn_like
@@ -168,9 +169,7 @@ class GaussianNoise(Module):
     """In training, adds normal noise of mean 0 and this standard deviation; in use nothing."""
 
     def __init__(self, std: float = 0.1) -> None:
-        if not std >= 0:
-            raise ValueError(f"std must not be negative, got {std!r}")
-        self.std = float(std)
+        self.std = not_negative("std", std)
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape, with noise in training."""

@@ -306,7 +306,7 @@ class LayerNorm(Module):
     ) -> None:
         rank = 1 if isinstance(normalized_shape, int) else len(normalized_shape)
         self.normalized_shape = extents("normalized_shape", normalized_shape, rank)
-        self.eps = eps
+        self.eps = not_negative("eps", eps)
         shape = self.normalized_shape
         ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
         self.weight = Parameter(ones) if elementwise_affine else None

@@ -94,7 +94,7 @@ def _heaviside(at_zero: float, x: Node) -> Node:
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x above 0, negative_slope · x elsewhere."""
-    return apply(_leaky_relu, floating(x), settings=(float(negative_slope),))
+    return apply(_leaky_relu, floating(x), settings=(real("negative_slope", negative_slope),))
 
 
 def prelu(x: Tensor, weight: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class LeakyReLU(Activation):
     derivative = r"1 \text{ if } x > 0 \text{ else } a"
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = real("negative_slope", negative_slope)
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""

@@ -91,6 +91,10 @@ class Optimizer:
         `gl.compile` the step is only recorded. `closure` computes the loss and its gradients
         anew; its result is returned.
         """
+        if closure is not None and not callable(closure):
+            raise TypeError(
+                f"step: closure must be a function that gives the loss, got {closure!r}"
+            )
         loss = closure() if closure is not None else None
         if mode.trace is not None:
             guard(self._structure, ("structure", self))
@@ -153,8 +157,13 @@ class Optimizer:
         state = {numbers[id(p)]: dict(values) for p, values in self.state.items()}
         return {"state": state, "param_groups": groups}
 
-    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+    def load_state_dict(self, values: Any) -> None:
         """Take over what `state_dict` gave; ValueError, and no change, if it does not fit."""
+        if not isinstance(values, Mapping) or not {"state", "param_groups"} <= set(values):
+            found = list(values) if isinstance(values, Mapping) else type(values).__name__
+            raise ValueError(
+                f"an optimizer's state is a dict with 'state' and 'param_groups', got {found}"
+            )
         groups = values["param_groups"]
         have = [len(group["params"]) for group in self.param_groups]
         come = [len(group["params"]) for group in groups]

@@ -11,6 +11,7 @@ from typing import Any
 
 from glubina.files import write_tensors, write_text
 from glubina.optim import ReduceLROnPlateau
+from glubina.tensor.arguments import not_negative, whole
 from glubina.train.history import History, Logs, rises
 from glubina.train.protocol import Model, Optimizer
 
@@ -83,6 +84,11 @@ class Scheduled(Callback):
     """
 
     def __init__(self, make: Callable[[Any, int], Any], monitor: str | None = None) -> None:
+        if not callable(make):
+            raise TypeError(
+                f"{type(self).__name__} takes a function of (optimizer, number), as lambda o, n: "
+                f"optim.CosineAnnealingLR(o, n), got {make!r}"
+            )
         self.make = make
         self.monitor = monitor
 
@@ -176,11 +182,9 @@ class EarlyStopping(Callback):
     ) -> None:
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
-        if patience < 0 or min_delta < 0:
-            raise ValueError("patience and min_delta must not be negative")
         self.monitor = monitor
-        self.patience = patience
-        self.min_delta = min_delta
+        self.patience = whole("patience", patience, 0)
+        self.min_delta = not_negative("min_delta", min_delta)
         self.rising = rises(monitor) if mode == "auto" else mode == "max"
         self.restore_best_weights = restore_best_weights
         self.best: float | None = None
@@ -232,7 +236,7 @@ class CSVLogger(Callback):
 
     def __init__(self, path: str | os.PathLike[str], every: float = 1.0) -> None:
         self.path = Path(path)
-        self.every = every
+        self.every = not_negative("every", every)
         self._figures = History()
         self._written = -float("inf")
 

@@ -19,6 +19,7 @@ from glubina.data.checks import (
 )
 from glubina.graph.node import Shape
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import whole
 from glubina.train.several import Several, each, first
 
 Array = NDArray[Any]
@@ -78,13 +79,20 @@ class Batches:
         return -(-self.count // self.batch_size)
 
 
+def checked_size(batch_size: Any) -> int:
+    """The size of mini-batches, a whole number of at least 1; else DataError."""
+    try:
+        return whole("batch_size", batch_size)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
 def batches(x: Any, y: Any, batch_size: int, dtype: np.dtype[Any], name: str = "") -> Batches:
     """Arrays, a TensorDataset, a data set of one's own or a DataLoader, in one form.
 
     `dtype` is the model's; `name` is put before "x" and "y" in errors ("validation ").
     """
-    if batch_size < 1:
-        raise DataError(f"batch_size must be at least 1, got {batch_size}")
+    batch_size = checked_size(batch_size)
     if isinstance(x, DataLoader):
         _no_targets(y, "a DataLoader")
         if isinstance(x.dataset, TensorDataset):

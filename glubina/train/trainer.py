@@ -16,6 +16,7 @@ from glubina.data.order import fresh_seed
 from glubina.metrics import Metric, MetricFunction, resolve
 from glubina.optim import EMA
 from glubina.tensor import Tensor, detect_anomaly, tensor
+from glubina.tensor.arguments import between, choice, whole
 from glubina.train.augmented import augmentation, augmented_shape
 from glubina.train.averaging import checked_ema
 from glubina.train.callbacks import Callback, Session, as_callbacks
@@ -25,6 +26,7 @@ from glubina.train.inputs import (
     Batches,
     Examples,
     batches,
+    checked_size,
     examples_of,
     fit_targets,
     inputs_of,
@@ -79,7 +81,15 @@ class Trainer:
         self.limits = limits
         self._ema = checked_ema(ema)
         self.loss = loss
-        self.metrics = tuple(resolve(metric) for metric in metrics)
+        if loss is not None and not callable(loss):
+            raise TypeError(f"loss must be a function of (outputs, targets), got {loss!r}")
+        if not (optimizer is None or callable(optimizer) or hasattr(optimizer, "step")):
+            raise TypeError(
+                "optimizer must be an optimizer, or a function that makes one from the parameters, "
+                f"got {optimizer!r}"
+            )
+        wanted = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics
+        self.metrics = tuple(resolve(metric) for metric in wanted)
         self._optimizer = optimizer
         self._kept = Kept()
 
@@ -134,10 +144,10 @@ class Trainer:
         Raises DataError (a ValueError) for data that cannot be used, before anything is changed.
         """
         loss = self._loss()
-        if epochs < 1:
-            raise ValueError(f"epochs must be at least 1, got {epochs}")
+        epochs = whole("epochs", epochs)
+        verbose = choice("verbose", int(verbose) if isinstance(verbose, bool) else verbose, 0, 1, 2)
         called = as_callbacks(callbacks)
-        seed = fresh_seed() if seed is None else seed
+        seed = fresh_seed() if seed is None else whole("seed", seed, 0)
         dtype = model_dtype(self.model.parameters())
         source, held = _sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
         if shuffle and source.loader is not None and not isinstance(x, DataLoader):
@@ -199,8 +209,7 @@ class Trainer:
     def outputs(self, x: Any, batch_size: int = PREDICT_BATCH, views: Any = None) -> Any:
         """The model's raw outputs (logits) for inputs, as a NumPy array; `Several` of several."""
         seen = views_of(views)
-        if batch_size < 1:
-            raise DataError(f"batch_size must be at least 1, got {batch_size}")
+        batch_size = checked_size(batch_size)
         passes = self._kept.get("passes", (self.model, seen))
         made = passes is None
         if made:
@@ -365,6 +374,8 @@ def _sources(
     dtype: np.dtype[Any],
 ) -> tuple[Batches, Batches | None]:
     """What to train on, and what to validate with."""
+    if validation_split:
+        between("validation_split", validation_split, 0, 1)
     if validation_split and validation_data is not None:
         raise ValueError("give validation_data or validation_split, not both")
     source = batches(x, y, batch_size, dtype)

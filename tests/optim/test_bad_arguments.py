@@ -119,6 +119,13 @@ CASES: list[tuple[Any, str]] = [
     (lambda: nn.Conv2d(3, 4, None), "kernel_size must be a whole number .* got None"),
     (lambda: nn.Conv2d(3, 4, (3, 0)), r"kernel_size must be a whole number .* got \(3, 0\)"),
     (lambda: nn.Conv2d(3, 4, "33"), "kernel_size must be a whole number .* got '33'"),
+    (lambda: nn.LeakyReLU("a"), "negative_slope must be a number, got 'a'"),
+    (lambda: nn.GaussianNoise("a"), "std must be a number, got 'a'"),
+    (lambda: nn.CTCLoss(blank=-1), "blank must be a whole number of at least 0, got -1"),
+    (lambda: nn.CrossEntropyLoss(ignore_index=0.5), "ignore_index must be a whole number or None"),
+    (lambda: nn.LayerNorm(3, eps="x"), "eps must be a number, got 'x'"),
+    (lambda: rule().load_state_dict({"lr": 1}), r"'state' and 'param_groups', got \['lr'\]"),
+    (lambda: rule().step(3), "closure must be a function that gives the loss, got 3"),
     (lambda: penalty.l2(_weights(), "x"), "factor must be a number, got 'x'"),
     (lambda: penalty.l1([1.0], 0.1), "a penalty is on tensors, got 1.0"),
 ]

@@ -12,7 +12,7 @@ from glubina import nn, optim
 from glubina.data import DataError, DataLoader
 from glubina.graph import GraphError
 from glubina.metrics import Metric
-from glubina.train import Callback, EarlyStopping, Trainer
+from glubina.train import Callback, EarlyStopping, Scheduled, Trainer
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(50, 4)).astype(np.float32)
@@ -300,7 +300,7 @@ def test_what_is_missing_is_said() -> None:
         Trainer(model).fit(X, Y, verbose=0)
     with pytest.raises(ValueError, match="no optimizer"):
         Trainer(model, loss=nn.CrossEntropyLoss()).fit(X, Y, verbose=0)
-    with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="epochs must be a whole number of at least 1, got 0"):
         trainer().fit(X, Y, epochs=0, verbose=0)
 
 
@@ -329,3 +329,38 @@ def test_validation_in_several_batches_equals_evaluation() -> None:
     after = model.evaluate(x, y)
     assert history["val_loss"][-1] == pytest.approx(after["loss"], rel=1e-6)
     assert history["val_accuracy"][-1] == pytest.approx(after["accuracy"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"epochs": "3"}, "epochs must be a whole number of at least 1, got '3'"),
+        ({"epochs": 1.5}, "epochs must be a whole number of at least 1, got 1.5"),
+        ({"batch_size": None}, "batch_size must be a whole number of at least 1, got None"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
+        ({"validation_split": 2}, "validation_split must be between 0 and 1, got 2"),
+        ({"validation_split": "a"}, "validation_split must be a number, got 'a'"),
+        ({"verbose": "x"}, "verbose must be 0, 1 or 2, got 'x'"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"callbacks": 3}, "a callback is an instance of Callback or a function .* got 3"),
+    ],
+)
+def test_bad_arguments_of_fit(given: dict[str, Any], text: str) -> None:
+    net = nn.Linear(3, 2)
+    net.compile("sgd", "mse", "mse")  # one metric by its name
+    with pytest.raises((ValueError, TypeError), match=text):
+        net.fit(np.zeros((4, 3)), np.zeros((4, 2)), **{"verbose": 0, **given})
+
+
+def test_bad_arguments_of_compile_and_callbacks() -> None:
+    net = nn.Linear(3, 2)
+    with pytest.raises(TypeError, match=r"optimizer must be an optimizer, or a function .* got 3"):
+        net.compile(3, "mse")
+    with pytest.raises(TypeError, match=r"loss must be a function of .outputs, targets., got 3"):
+        net.compile("sgd", 3)
+    with pytest.raises(ValueError, match="patience must be a whole number of at least 0, got '3'"):
+        EarlyStopping(patience="3")
+    with pytest.raises(ValueError, match="min_delta must not be negative, got -1"):
+        EarlyStopping(min_delta=-1)
+    with pytest.raises(TypeError, match=r"Scheduled takes a function of .*, got 3"):
+        Scheduled(3)

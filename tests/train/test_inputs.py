@@ -62,7 +62,7 @@ def test_data_that_cannot_be_used(x: Any, y: Any, error: type[Exception], messag
 
 
 def test_a_batch_size_of_nothing() -> None:
-    with pytest.raises(DataError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(DataError, match="batch_size must be a whole number of at least 1, got 0"):
         batches(X, Y, 0, FLOAT)
 
 
