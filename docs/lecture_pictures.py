@@ -216,3 +216,21 @@ def wave(axes: Any, page: Names) -> None:
         axes.plot(x[0], shown, color=colour, linestyle=style, label=label)
         own = page["adapted"](own, points, aims)
     finish(axes, "MAML on one wave", "x")
+
+
+@draws("initialisation")
+def initialisation(page: Names) -> Any:
+    """The sizes of activations and gradients through fifty layers, by the first weights."""
+    figure, axes = panels(4, 3.6)
+    colours = dict(zip(page["RULES"], (GREY, RED, BLUE, ORANGE)))
+    for number, (nonlinearity, what) in enumerate(
+        (f, kind) for f in ("tanh", "relu") for kind in ("activations", "gradients")
+    ):
+        for name, colour in colours.items():
+            values = page["figures"][nonlinearity, name][what == "gradients"]
+            powers = np.log10(np.clip(values, 1e-9, 1e9))
+            axes[number].plot(powers, color=colour, label=name)
+        axes[number].set_ylim(-9.5, 9.5)
+        label = "log10 of the standard deviation" if number == 0 else ""
+        finish(axes[number], f"{nonlinearity}: {what}", "layer", label, legend=number == 0)
+    return figure
