@@ -24,16 +24,23 @@ from glubina.tensor import Tensor
 
 __all__ = [
     "abs",
+    "all",
+    "any",
+    "arange",
     "argmax",
     "argmin",
     "backend",
+    "batch_dot",
     "batch_flatten",
+    "binary_crossentropy",
     "cast",
+    "categorical_crossentropy",
     "clear_session",
     "clip",
     "concatenate",
     "constant",
     "cos",
+    "cumsum",
     "dot",
     "dtype",
     "elu",
@@ -42,18 +49,25 @@ __all__ = [
     "eval",
     "exp",
     "expand_dims",
+    "eye",
     "flatten",
     "floatx",
+    "gather",
     "get_session",
     "get_uid",
     "get_value",
+    "gradients",
     "greater",
+    "greater_equal",
     "hard_sigmoid",
     "image_data_format",
     "int_shape",
     "l2_normalize",
+    "learning_phase",
     "less",
+    "less_equal",
     "log",
+    "logsumexp",
     "max",
     "maximum",
     "mean",
@@ -61,6 +75,8 @@ __all__ = [
     "minimum",
     "ndim",
     "not_equal",
+    "one_hot",
+    "ones",
     "ones_like",
     "permute_dimensions",
     "pow",
@@ -68,6 +84,8 @@ __all__ = [
     "random_normal",
     "random_uniform",
     "relu",
+    "repeat",
+    "repeat_elements",
     "reshape",
     "round",
     "set_epsilon",
@@ -82,6 +100,7 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "sparse_categorical_crossentropy",
     "sqrt",
     "square",
     "squeeze",
@@ -90,8 +109,11 @@ __all__ = [
     "sum",
     "switch",
     "tanh",
+    "tile",
+    "transpose",
     "var",
     "variable",
+    "zeros",
     "zeros_like",
 ]
 
@@ -298,5 +320,92 @@ reshape, round, sign, sin, square, squeeze = (
     gl.squeeze,
 )
 stack, std, sum, var, zeros_like = gl.stack, gl.std, gl.sum, gl.var, gl.zeros_like
+all, any, eye, tile, zeros, ones = gl.all, gl.any, gl.eye, gl.tile, gl.zeros, gl.ones
+greater_equal, less_equal, logsumexp = gl.greater_equal, gl.less_equal, gl.logsumexp
+
+
+def transpose(x: Tensor) -> Tensor:
+    """The axes in reverse order."""
+    return gl.transpose(x)
+
+
+def cumsum(x: Tensor, axis: int = 0) -> Tensor:
+    """The sums of the first 1, 2, ... elements along an axis."""
+    return gl.cumulative_sum(x, axis)
+
+
+def gather(reference: Tensor, indices: Tensor) -> Tensor:
+    """The slices that the indices name along the first axis."""
+    return gl.take(reference, indices, 0)
+
+
+def one_hot(indices: Tensor, num_classes: int) -> Tensor:
+    """For each index a row with 1 at that place."""
+    return gl.one_hot(indices, num_classes, "float32")
+
+
+def repeat_elements(x: Tensor, rep: int, axis: int) -> Tensor:
+    """Every slice along an axis several times."""
+    return gl.repeat(x, rep, axis)
+
+
+def repeat(x: Tensor, n: int) -> Tensor:
+    """Rows (batch, features) n times over: (batch, n, features)."""
+    return gl.repeat(gl.expand_dims(x, 1), n, 1)
+
+
+def arange(start: int, stop: int | None = None, step: int = 1, dtype: Any = "int32") -> Tensor:
+    """Whole numbers from start (or 0) to below stop."""
+    first, last = (0, start) if stop is None else (start, stop)
+    return gl.arange(first, last, step, dtype=dtype)
+
+
+def batch_dot(x: Tensor, y: Tensor, axes: Any = None) -> Tensor:
+    """For each example the product of x and y over one axis of each."""
+    first, second = (axes, axes) if isinstance(axes, int) else axes or (x.ndim - 1, y.ndim - 2)
+    a, b = gl.moveaxis(x, first, -1), gl.moveaxis(y, second, 1)
+    rows, columns = a.shape[1:-1], b.shape[2:]
+    flat = gl.matmul(
+        gl.reshape(a, (a.shape[0], -1, a.shape[-1])), gl.reshape(b, (*b.shape[:2], -1))
+    )
+    shape = (*rows, *columns)
+    return gl.reshape(flat, (a.shape[0], *(shape or (1,))))
+
+
+def binary_crossentropy(target: Any, output: Tensor, from_logits: bool = False) -> Tensor:
+    """−t ln p − (1 − t) ln(1 − p), element by element."""
+    if from_logits:
+        return gl.logaddexp(output, gl.zeros_like(output)) - output * target
+    p = gl.clip(output, _EPSILON, 1 - _EPSILON)
+    return gl.negative(target * gl.log(p) + (1 - target) * gl.log(1 - p))
+
+
+def categorical_crossentropy(target: Any, output: Tensor, from_logits: bool = False) -> Tensor:
+    """−Σ t ln p over the last axis."""
+    if from_logits:
+        return -gl.sum(target * gl.log_softmax(output, -1), axis=-1)
+    shares = output / gl.sum(output, axis=-1, keepdims=True)
+    return -gl.sum(target * gl.log(gl.clip(shares, _EPSILON, 1 - _EPSILON)), axis=-1)
+
+
+def sparse_categorical_crossentropy(
+    target: Tensor, output: Tensor, from_logits: bool = False
+) -> Tensor:
+    """−ln p of the class numbers."""
+    rows = gl.one_hot(gl.reshape(target, output.shape[:-1]).astype("int64"), output.shape[-1])
+    return categorical_crossentropy(rows.astype(output.dtype), output, from_logits)
+
+
+def learning_phase() -> int:
+    """0: `call(inputs, training)` is told whether it is training."""
+    return 0
+
+
+def gradients(loss: Any, variables: Any) -> Any:
+    """NotImplementedError: tensors have `backward()`, functions `gl.grad`."""
+    raise NotImplementedError(
+        "K.gradients is not there: use glubina.grad(function), or loss.backward() and tensor.grad"
+    )
+
 
 Array = NDArray[Any]

@@ -20,7 +20,10 @@ from glubina.tensor.creation import tensor as held
 from glubina.tensor.trace import outside
 from glubina.train.protocol import behaving
 
-OPTIONS = ("name", "trainable", "input_shape", "batch_input_shape", "input_dim", "dtype", "weights")
+OPTIONS = (
+    *("name", "trainable", "input_shape", "batch_input_shape", "input_dim", "dtype", "weights"),
+    "activity_regularizer",
+)
 
 
 def known(kind: type) -> type:
@@ -58,6 +61,9 @@ class Layer(nn.Module):
         self._initial = options.get("weights")
         self._penalties: list[tuple[str, Any]] = []
         self._constraints: list[tuple[str, Any]] = []
+        given = options.get("activity_regularizer")
+        self._activity_penalty = None if given is None else regularizers.get(given)
+        self._activity: Tensor | None = None
         self._weight_names: list[str] = []
 
     # -- what layers define ---------------------------------------------------------------------
@@ -125,7 +131,10 @@ class Layer(nn.Module):
                 self.build_for(symbolic.mapped(lambda t: (None, *t.shape[1:]), inputs))
         if "training" in self._call_names() and "training" not in options:
             options["training"] = self.training
-        return self.call(inputs, **options)
+        outputs = self.call(inputs, **options)
+        if self._activity_penalty is not None:  # per example, as Keras counts it
+            self._activity = self._activity_penalty(outputs) / outputs.shape[0]
+        return outputs
 
     def build_for(self, shape: Any) -> None:
         """Make the weights for this input shape."""
@@ -179,6 +188,10 @@ class Layer(nn.Module):
         """The weights that training leaves (running statistics are moved by the data)."""
         return [w for w in self.weights if not w.requires_grad]
 
+    variables = weights
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of the weights, in Keras's order and layout."""
         return [weight.numpy() for weight in self.weights]
@@ -205,8 +218,9 @@ class Layer(nn.Module):
 
     @property
     def losses(self) -> list[Tensor]:
-        """The penalties on this layer's weights and on those of the layers inside."""
+        """The penalties on this layer's weights and outputs, and those of the layers inside."""
         own = [penalty(getattr(self, name)) for name, penalty in self._penalties]
+        own += [] if self._activity is None else [self._activity]
         return own + [p for c in self.children() if isinstance(c, Layer) for p in c.losses]
 
     def constrained(self) -> list[tuple[Tensor, Any]]:

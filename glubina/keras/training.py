@@ -14,6 +14,8 @@ from glubina.files import read_tensors, write_tensors
 from glubina.keras import optimizers
 from glubina.keras.callbacks import History, adapter
 from glubina.keras.compiled import TotalLoss
+from glubina.keras.generators import Batched, is_batched
+from glubina.keras.generators import inputs_of as batched_inputs
 from glubina.keras.lookup import described
 from glubina.metrics import resolve
 from glubina.train import Several, Trainer
@@ -143,25 +145,35 @@ class Training:
         class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         **old: Any,
     ) -> History:
         """Train for epochs − initial_epoch epochs; the figures of each come back.
 
         x, y: arrays, or lists (dicts by name) of them for several inputs and outputs; or x alone: a
-        data set or DataLoader of `glubina.data`. validation_split: the last share of the examples.
-        class_weight: a factor of the loss by class; sample_weight: by example. verbose: 0 silent,
-        1 a bar, 2 lines.
+        data set or DataLoader of `glubina.data`, a `keras.utils.Sequence`, or a generator of
+        mini-batches (with steps_per_epoch; validation_data with validation_steps).
+        validation_split: the last share of the examples. class_weight: a factor of the loss by
+        class; sample_weight: by example. verbose: 0 silent, 1 a bar, 2 lines.
         """
         epochs = old.pop("nb_epoch", epochs)
+        for name in ("workers", "use_multiprocessing", "max_queue_size", "validation_freq"):
+            old.pop(name, None)  # the mini-batches are made in the calling thread
         if old:
             raise TypeError(f"fit has no argument {', '.join(map(repr, old))}")
         trainer = self._made("fit")
-        if y is None and not isinstance(x, (tuple, list, np.ndarray)):
+        if is_batched(x):
+            inputs, targets = Batched(x, steps_per_epoch, bool(shuffle)), None
+            shuffle = False
+        elif y is None and not isinstance(x, (tuple, list, np.ndarray)):
             inputs, targets = x, None  # a loader or a data set
         else:
             inputs, targets = self._data(x, y, class_weight, sample_weight)
         if validation_split and validation_data is None:
             (inputs, targets), validation_data = _split(inputs, targets, validation_split)
+        elif is_batched(validation_data):
+            validation_data = Batched(validation_data, validation_steps)
         elif isinstance(validation_data, (tuple, list)):
             vx, vy, *weights = validation_data
             validation_data = self._data(vx, vy, None, *(weights or [None]))
@@ -181,6 +193,11 @@ class Training:
         self._trainer.history = history
         return history
 
+    def fit_generator(self, generator: Any, *args: Any, **options: Any) -> History:
+        """`fit` under its old name for generators: steps_per_epoch and epochs come next."""
+        named = dict(zip(("steps_per_epoch", "epochs", "verbose", "callbacks"), args))
+        return self.fit(generator, **named, **options)
+
     def evaluate(
         self,
         x: Any = None,
@@ -193,7 +210,7 @@ class Training:
     ) -> Any:
         """[loss, metric, ...] over data (the loss alone without metrics); a dict if wanted."""
         trainer = self._made("evaluate")
-        inputs, targets = x, y
+        inputs, targets = (Batched(x, _.get("steps")) if is_batched(x) else x), y
         if y is not None:
             inputs, targets = self._data(x, y, None, sample_weight)
         figures = trainer.evaluate(inputs, targets, batch_size or 256)
@@ -203,6 +220,7 @@ class Training:
         """The outputs for inputs, as a NumPy array; a list of arrays for several outputs."""
         trainer = None if self._trainer is None else self._trainer.trainer
         trainer = trainer or Trainer(self)  # type: ignore[arg-type]
+        x = batched_inputs(x, _.get("steps")) if is_batched(x) else x
         outputs = trainer.outputs(self._inputs_of(x), batch_size or 256)
         return list(outputs) if isinstance(outputs, tuple) else outputs
 

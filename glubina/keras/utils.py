@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glubina.keras.generators import Sequence
 from glubina.tensor import manual_seed
 
-__all__ = ["normalize", "np_utils", "set_random_seed", "to_categorical"]
+__all__ = ["Sequence", "normalize", "np_utils", "set_random_seed", "to_categorical"]
 
 
 def to_categorical(y: Any, num_classes: int | None = None, dtype: Any = "float32") -> NDArray[Any]:

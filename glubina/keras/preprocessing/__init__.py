@@ -1,5 +1,5 @@
 """Preprocessing in Keras's form: sequences of equal length."""
 
-from glubina.keras.preprocessing import sequence
+from glubina.keras.preprocessing import image, sequence
 
-__all__ = ["sequence"]
+__all__ = ["image", "sequence"]
