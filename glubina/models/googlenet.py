@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from glubina.models.heads import pooled_classifier
 from glubina.models.registry import add
-from glubina.nn import Conv2d, MaxPool2d, Module, ReLU, Sequential
+from glubina.nn import (
+    AdaptiveAvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Module,
+    ModuleList,
+    ReLU,
+    Sequential,
+)
 from glubina.nn.architecture import register
 from glubina.nn.blocks import Inception, conv_norm
 from glubina.tensor import Tensor
@@ -24,15 +37,22 @@ BLOCKS = (
 )
 """Table 1 of the paper: the widths of each block, see `Inception`; None stands for pooling."""
 
+AUXILIARY = (3, 6)
+"""Auxiliary classifiers look at the maps of these blocks: the paper's 4a and 4d."""
+
 
 @register
 class GoogLeNet(Module):
     """A stem of three convolutions, nine Inception blocks, the mean over the image, one layer.
 
-    (N, 224, 224, in_channels) to logits (N, num_classes). The auxiliary classifiers and local
-    response normalisation are left out: 6,998,552 parameters. With batch_norm=True and
-    five_size=3 it is the network that torchvision has under this name, 6,624,904. width: scales
-    all channels.
+    (N, 224, 224, in_channels) to logits (N, num_classes). Local response normalisation is left
+    out: 6,998,552 parameters. With batch_norm=True and five_size=3 it is the network that
+    torchvision has under this name, 6,624,904. width: scales all channels.
+
+    auxiliary: two more classifiers, half-way up. In training the network then returns three
+    logits: (the last, the second's, the first's); the paper adds 0.3 times the losses of the
+    latter two to the loss. In evaluation it returns the last alone. With these torchvision's
+    network has 13,004,888 parameters.
 
     Source: Szegedy et al., 2014, arXiv:1409.4842.
     """
@@ -45,6 +65,7 @@ class GoogLeNet(Module):
         batch_norm: bool = False,
         five_size: int = 5,
         width: float = 1.0,
+        auxiliary: bool = False,
     ) -> None:
         def scaled(n: int) -> int:
             return max(1, round(n * width))
@@ -61,7 +82,8 @@ class GoogLeNet(Module):
             *(unit(narrow, narrow, 1), unit(narrow, channels, 3), MaxPool2d(3, 2, 1)),
         )
         parts: list[Module] = []
-        for widths in BLOCKS:
+        others: list[Module] = []
+        for place, widths in enumerate(BLOCKS):
             if widths is None:
                 parts.append(MaxPool2d(3, 2, 1))
                 continue
@@ -72,13 +94,30 @@ class GoogLeNet(Module):
             )  # fmt: skip
             parts.append(block)
             channels = block.out_channels
+            if auxiliary and place in AUXILIARY:
+                few, hidden = scaled(128), scaled(1024)
+                others.append(
+                    Sequential(
+                        *(AdaptiveAvgPool2d(4), unit(channels, few, 1), Flatten()),
+                        *(Linear(16 * few, hidden), ReLU(), Dropout(0.7)),
+                        Linear(hidden, num_classes),
+                    )
+                )
+        self.auxiliary = ModuleList(others) if auxiliary else None
         self.blocks = Sequential(*parts)
         self.head = pooled_classifier(channels, num_classes, dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """From (N, H, W, in_channels) to (N, num_classes)."""
-        result: Tensor = self.head(self.blocks(self.stem(x)))
-        return result
+    def forward(self, x: Tensor) -> Any:
+        """From (N, H, W, in_channels) to (N, num_classes); three of them, see above."""
+        if self.auxiliary is None or not self.training:
+            return self.head(self.blocks(self.stem(x)))
+        x = self.stem(x)
+        found: list[Tensor] = []
+        for place, block in enumerate(self.blocks.children()):
+            x = block(x)
+            if place in AUXILIARY:
+                found.insert(0, self.auxiliary[len(found)](x))
+        return (self.head(x), *found)
 
 
 add("googlenet", GoogLeNet, "Szegedy et al., 2014, arXiv:1409.4842", (224, 224, 3))

@@ -138,6 +138,7 @@ def parameters() -> dict[str, int]:
     """The number of parameters of every network as the paper has it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.init, "draws", NoDraws)
+        patch.setattr(nn.init, "fill", lambda tensor, values: tensor)
         return {name: models.count(models.make(name)) for name in models.names()}
 
 
@@ -250,6 +251,8 @@ def test_parameters_are_those_published(parameters: dict[str, int]) -> None:
 def test_forms_of_the_same_network() -> None:
     torchvision = models.make("googlenet", batch_norm=True, five_size=3)
     assert models.count(torchvision) == 6_624_904
+    helped = models.make("googlenet", batch_norm=True, five_size=3, auxiliary=True)
+    assert models.count(helped) == 13_004_888
     projected = models.make("resnet20", shortcut="projection")
     assert models.count(projected) == 272_474
     # GPT-2 by the formula, checked on a small one: tied weights, biases everywhere.
@@ -257,6 +260,21 @@ def test_forms_of_the_same_network() -> None:
     small = models.GPT(v, t, d, n, heads=2)
     assert models.count(small) == gpt_parameters(v, t, d, n)
     assert gpt_parameters(50257, 1024, 768, 12) == 124_439_808
+
+
+def test_the_auxiliary_classifiers_of_googlenet() -> None:
+    gl.manual_seed(0)
+    net = models.GoogLeNet(3, dropout=0.0, batch_norm=True, width=0.03, auxiliary=True)
+    found = net(gl.zeros((8, 32, 32, 3)))
+    assert [logits.shape for logits in found] == [(8, 3)] * 3
+    # Nothing is asked for, so nothing is computed: the graph alone says who has a gradient.
+    (found[0] + 0.3 * (found[1] + found[2])).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net.zero_grad()
+    net(gl.zeros((8, 32, 32, 3)))[1].sum().backward()  # the second looks at the paper's block 4d
+    assert net.blocks[6].one[0].conv.weight.grad is not None
+    assert net.blocks[7].one[0].conv.weight.grad is None
+    assert net.eval()(gl.zeros((8, 32, 32, 3))).shape == (8, 3)
 
 
 def gpt_parameters(symbols: int, context: int, width: int, layers: int) -> int:
