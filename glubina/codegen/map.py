@@ -21,6 +21,7 @@ from glubina.codegen.nest import inner_extent
 from glubina.codegen.target import Target
 from glubina.codegen.tile_plan import tiling
 from glubina.codegen.tiles import TileEvaluator, Tiles
+from glubina.graph.node import Node
 from glubina.graph.philox import GROUP
 from glubina.schedule.affine import Affine, Space
 from glubina.schedule.views import reshaped, steady_inputs
@@ -96,11 +97,12 @@ def write(symbol: str, form: Structure, target: Target) -> Function:
     return _Map(symbol, form, target).function()
 
 
-def _parts(form: Structure, inner: int) -> int:
+def _parts(form: Structure, inner: int, lanes: int) -> int:
     """How many rows of `inner` elements are worked out together: those that a concat joins.
 
     In code for one row of any of its parts, each part's expression would be worked out and one of
     them selected; rows that stand side by side know theirs, and share what they have in common.
+    So do pixels of a few channels, to which windows of pooling hand their gradients.
     """
     rows = prod(form.kernel.space[1:]) // inner
     for node in form.order:
@@ -110,7 +112,22 @@ def _parts(form: Structure, inner: int) -> int:
         whole = node.shape[axis] == count and prod(node.shape[axis + 1 :]) == inner
         if axis and whole and count <= MOST_PARTS and rows % count == 0:
             return count
-    return 1
+    count = max((_across_windows(node, inner) for node in form.order), default=1)
+    return count if inner < lanes and rows % count == 0 else 1
+
+
+def _across_windows(node: Node, inner: int) -> int:
+    """How many pixels of a line are worked out together where windows lie side by side.
+
+    They read the same window's gradient, and know which place in it is theirs.
+    """
+    if node.op.name != "pool_scatter" or node.shape[-1] != inner:
+        return 1
+    a, extent = node.attributes.geometry, node.shape[-2]
+    if a.window != a.stride or any(pads != (0, 0) for pads in a.padding):
+        return 1
+    counts = range(a.stride[-1], MOST_PARTS + 1, a.stride[-1])
+    return max((count for count in counts if extent % count == 0), default=1)
 
 
 class _Map:
@@ -182,7 +199,7 @@ class _Map:
         rest = int(np.prod(self.kernel.space[1:], dtype=np.int64))
         blocks = -(-inner // BLOCK) if inner >= 2 * BLOCK else 1
         if blocks == 1:
-            self.parts, self.apart = _parts(self.form, inner), inner
+            self.parts, self.apart = _parts(self.form, inner, self.lanes), inner
         total = f.mul(self.frame.number(0), f.i64(rest // inner // self.parts * blocks))
         start, stop = self.frame.share(total, 1)
         with f.loop(start, stop, f.i64(1)) as loop, self.evaluator.index.scope():

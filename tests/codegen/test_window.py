@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from compiled import Compiled
 from kernel_runs import Status, check, run
 
 from glubina.codegen.lowering import lower
@@ -59,6 +60,25 @@ def test_pooling_and_its_transpose(geometry: Geometry, channels: int) -> None:
     kernel = kernel_of("scatter", (spread,), scaled)
     bindings = {gradient: numbers, index: indices, x: given}
     verify(kernel, [bindings[n] for n in kernel.inputs])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6, 16])
+@pytest.mark.parametrize(
+    ("window", "spatial"), [((2, 2), (6, 28)), ((3, 4), (9, 12)), ((2,), (10,))]
+)
+def test_gradients_of_windows_that_lie_side_by_side(
+    window: tuple[int, ...], spatial: tuple[int, ...], channels: int
+) -> None:
+    rank = len(window)
+    geometry = Geometry(window, window, ((0, 0),) * rank)
+    x = ops.input((3, *spatial, channels), F32)
+    index = ops.pool_index(x, geometry)
+    g = ops.input(index.shape, F32)
+    spread = ops.relu(ops.pool_scatter(g, index, geometry, spatial))
+    random = np.random.default_rng(5)
+    values = {n: random.standard_normal(n.shape).astype(np.float32) for n in (x, g)}
+    found = Compiled([spread], [x, g]).run_alike(values)
+    np.testing.assert_array_equal(found[0], interpret([spread], values)[0])
 
 
 @pytest.mark.parametrize("channels", [3, 32])
