@@ -66,6 +66,7 @@ types: $(TEST)  ## check the types
 	$(BIN)/mypy
 
 pictures: $(PLOTS)  ## draw the pictures of docs/lectures anew
+	$(BIN)/python docs/activation_table.py
 	$(BIN)/python docs/pictures.py
 
 docs: $(DOCS)  ## build the documentation into site/
