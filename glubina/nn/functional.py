@@ -19,6 +19,7 @@ from glubina.nn.convolution import conv1d, conv2d, conv3d
 from glubina.nn.cross_entropy import cross_entropy, nll_loss
 from glubina.nn.ctc import ctc_loss
 from glubina.nn.dropout import dropout
+from glubina.nn.embedding import embedding
 from glubina.nn.group_norm import group_norm, instance_norm, rms_norm
 from glubina.nn.linear import linear
 from glubina.nn.loss import (
@@ -93,6 +94,18 @@ from glubina.nn.transposed import (
 from glubina.nn.upsampling import interpolate
 
 if TYPE_CHECKING:
+    from glubina.nn.distances import lp_pool1d, lp_pool2d, lp_pool3d
+    from glubina.nn.embedding_bag import embedding_bag
+    from glubina.nn.folding import channel_shuffle, fold, unfold
+    from glubina.nn.locally import locally_connected
+    from glubina.nn.random_slope import rrelu
+    from glubina.nn.response import local_response_norm
+    from glubina.nn.soft_margin import (
+        multilabel_margin_loss,
+        multilabel_soft_margin_loss,
+        soft_margin_loss,
+        triplet_margin_with_distance_loss,
+    )
     from glubina.nn.unpooling import max_unpool1d, max_unpool2d, max_unpool3d
 
 __all__ = [
@@ -111,6 +124,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -128,8 +142,11 @@ __all__ = [
     "dropout2d",
     "dropout3d",
     "elu",
+    "embedding",
+    "embedding_bag",
     "flatten",
     "focal_loss",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -149,8 +166,13 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
+    "locally_connected",
     "log_softmax",
     "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
@@ -161,6 +183,8 @@ __all__ = [
     "mish",
     "mse_loss",
     "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "pad",
     "pairwise_distance",
@@ -171,12 +195,14 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "rrelu",
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "sigmoid_focal_loss",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",
@@ -186,6 +212,8 @@ __all__ = [
     "tanhshrink",
     "threshold",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+    "unfold",
 ]
 
 

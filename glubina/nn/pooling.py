@@ -33,7 +33,7 @@ def _max_pool(x: Tensor, w: Windows, return_indices: bool) -> Any:
 
 
 @Formula
-def _average(w: Windows, count_padding: bool, divisor: int | None, x: Node) -> Node:
+def average(w: Windows, count_padding: bool, divisor: int | None, x: Node) -> Node:
     """The sum of each window by its number of elements."""
     spatial = x.shape[1:-1]
     around = geometry(w, spatial)
@@ -54,7 +54,7 @@ def _average(w: Windows, count_padding: bool, divisor: int | None, x: Node) -> N
 def _avg_pool(x: Tensor, w: Windows, count_padding: bool, divisor: int | None) -> Tensor:
     images(x, len(w.window))
     divisor = None if divisor is None else positive("divisor_override", divisor)
-    return apply(_average, x, settings=(w, bool(count_padding), divisor))
+    return apply(average, x, settings=(w, bool(count_padding), divisor))
 
 
 def max_pool1d(

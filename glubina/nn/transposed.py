@@ -133,24 +133,58 @@ class _ConvTranspose(Module):
     ) -> None:
         self.in_channels = positive("in_channels", in_channels)
         self.out_channels = positive("out_channels", out_channels)
+        self._set_geometry(kernel_size, stride, padding, output_padding, groups, dilation)
+        self._check_groups()
+        self.weight = Parameter.of_shape(self._weight_shape())
+        self.bias = Parameter.of_shape((self.out_channels,)) if bias else None
+        self.reset_parameters()
+
+    def _set_geometry(
+        self, kernel_size: Any, stride: Any, padding: Any, output_padding: Any, groups: int,
+        dilation: Any,
+    ) -> None:  # fmt: skip
         self.groups = positive("groups", groups)
-        if self.in_channels % groups or self.out_channels % groups:
-            raise ValueError(
-                f"groups must divide the channels: {in_channels} in, {out_channels} out, "
-                f"{groups} groups"
-            )
         self.kernel_size = extents("kernel_size", kernel_size, self.rank)
         self.stride = extents("stride", stride, self.rank)
         self.padding = extents("padding", padding, self.rank, 0)
         self.output_padding = extents("output_padding", output_padding, self.rank, 0)
         self.dilation = extents("dilation", dilation, self.rank)
-        self._geometry = _geometry(
-            *(self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation),
+        self._geometry = self._geometry_with(self.output_padding)
+
+    def _geometry_with(self, output_padding: tuple[int, ...]) -> ConvAttributes:
+        return _geometry(
+            *(self.kernel_size, self.stride, self.padding, output_padding, self.dilation),
             self.groups,
         )
-        self.weight = Parameter.of_shape(self._weight_shape())
-        self.bias = Parameter.of_shape((self.out_channels,)) if bias else None
-        self.reset_parameters()
+
+    def _check_groups(self) -> None:
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise ValueError(
+                f"groups must divide the channels: {self.in_channels} in, {self.out_channels} "
+                f"out, {self.groups} groups"
+            )
+
+    def _geometry_for(self, spatial: tuple[int, ...], output_size: Any) -> ConvAttributes:
+        """The geometry whose output has the size asked for: output_padding makes up for the rest.
+
+        Several extents are made the same by a convolution with a stride; the way back can lead to
+        any of them.
+        """
+        if output_size is None:
+            return self._geometry
+        sizes = output_size if isinstance(output_size, int) else tuple(output_size)
+        if isinstance(sizes, tuple) and len(sizes) == self.rank + 2:
+            sizes = sizes[1:-1]
+        wanted = extents("output_size", sizes, self.rank)
+        found = zip(spatial, self.kernel_size, self.stride, self.padding, self.dilation)
+        least = tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 for n, k, s, p, d in found)
+        more = tuple(w - m for w, m in zip(wanted, least, strict=True))
+        if any(not 0 <= m < s for m, s in zip(more, self.stride)):
+            raise ValueError(
+                f"output_size for an input of {spatial} must be from {least} to "
+                f"{tuple(m + s - 1 for m, s in zip(least, self.stride))}, got {output_size!r}"
+            )
+        return self._geometry_with(more)
 
     def _weight_shape(self) -> tuple[int, ...]:
         return (*self.kernel_size, self.in_channels, self.out_channels // self.groups)
@@ -162,15 +196,20 @@ class _ConvTranspose(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """From (N, *spatial, in_channels) to (N, *output, out_channels)."""
+    def forward(self, x: Tensor, output_size: Any = None) -> Tensor:
+        """From (N, *spatial, in_channels) to (N, *output, out_channels).
+
+        output_size: the extents *output, in place of what `output_padding` gives.
+        """
         same_dtype(x, self.weight)
         images(x, self.rank, self.in_channels)
-        return _apply(x, self.weight, self.bias, self._geometry)
+        geometry = self._geometry_for(x.shape[1:-1], output_size)
+        return _apply(x, self.weight, self.bias, geometry)
 
     def extra_repr(self) -> str:
         """The channels, the window, and what is not the default."""
-        parts = [str(self.in_channels), str(self.out_channels), f"kernel_size={self.kernel_size}"]
+        known = str(self.in_channels or "in_channels not known yet")
+        parts = [known, str(self.out_channels), f"kernel_size={self.kernel_size}"]
         usual = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
         for name, number in usual.items():
             value = getattr(self, name)

@@ -14,7 +14,9 @@ from glubina.keras.lookup import unknown
 from glubina.nn import functional as F
 from glubina.nn.checks import extents, images, positive
 from glubina.nn.convolution import convolution
-from glubina.tensor import Tensor, concat, matmul, permute_dims, reshape
+from glubina.nn.folding import places
+from glubina.nn.locally import geometry
+from glubina.tensor import Tensor, permute_dims, reshape
 
 
 class _Convolution(Layer):
@@ -274,44 +276,26 @@ class Conv2DTranspose(_ConvTranspose):
 class _LocallyConnected(_Convolution):
     """A convolution whose filter is another one at every place."""
 
-    paddings = ("valid",)
-
     def build(self, input_shape: Any) -> None:
         """Make the kernels of all places, and the biases."""
         inputs = self.channels(input_shape)
         if None in input_shape[1:]:
             raise ShapeError(f"{type(self).__name__} needs a known input shape, got {input_shape}")
-        places = tuple(
-            (n - k) // s + 1 for n, k, s in zip(input_shape[1:-1], self.kernel_size, self.strides)
+        spatial = tuple(input_shape[1:-1])
+        self.places = places(
+            geometry(spatial, self.kernel_size, self.strides, self.padding), spatial
         )
-        if min(places) < 1:
-            raise ShapeError(f"the window {self.kernel_size} does not fit into {input_shape[1:-1]}")
-        self.places = places
         taps = math.prod(self.kernel_size) * inputs
-        add_kernel(self, (math.prod(places), taps, self.filters))
-        add_bias(self, *places, self.filters)
+        add_kernel(self, (math.prod(self.places), taps, self.filters))
+        add_bias(self, *self.places, self.filters)
 
     def call(self, inputs: Tensor) -> Tensor:
         """From (N, *spatial, C) to (N, *places, filters)."""
         images(inputs, self.rank)
-        windows = []
-        for number in range(math.prod(self.kernel_size)):
-            offset: list[int] = []
-            rest = number
-            for k in reversed(self.kernel_size):
-                offset.insert(0, rest % k)
-                rest //= k
-            cut = tuple(
-                slice(o, o + (m - 1) * s + 1, s)
-                for o, m, s in zip(offset, self.places, self.strides)
-            )
-            windows.append(inputs[(slice(None), *cut)])
-        patches = concat(windows, axis=-1)  # (N, *places, taps)
-        count = math.prod(self.places)
-        rows = permute_dims(reshape(patches, (inputs.shape[0], count, -1)), (1, 0, 2))
-        y = permute_dims(matmul(rows, self.kernel), (1, 0, 2))  # type: ignore[attr-defined]
-        y = reshape(y, (inputs.shape[0], *self.places, self.filters))
-        return self.activation(y if self.bias is None else y + self.bias)  # type: ignore[attr-defined,no-any-return]
+        kernel: Tensor = self.kernel  # type: ignore[attr-defined]
+        geometry = self.kernel_size, self.strides, self.padding
+        y = F.locally_connected(inputs, kernel, self.bias, *geometry)  # type: ignore[attr-defined]
+        return self.activation(y)  # type: ignore[no-any-return]
 
 
 @known

@@ -17,6 +17,9 @@ from glubina.torch.nn.convolution import (
     LazyConv1d,
     LazyConv2d,
     LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
 )
 from glubina.torch.nn.layers import (
     LAYERS,
@@ -30,6 +33,7 @@ from glubina.torch.nn.layers import (
 from glubina.torch.nn.losses import (
     CosineSimilarity,
     CrossEntropyLoss,
+    Fold,
     LogSoftmax,
     NLLLoss,
     PairwiseDistance,
@@ -56,10 +60,14 @@ __all__ = [
     "CrossEntropyLoss",
     "DataParallel",
     "EmbeddingBag",
+    "Fold",
     "Identity",
     "LazyConv1d",
     "LazyConv2d",
     "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
     "LogSoftmax",
     "Module",
     "ModuleDict",

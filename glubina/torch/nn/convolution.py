@@ -14,7 +14,7 @@ from glubina.tensor.trace import outside
 from glubina.torch.makers import told
 from glubina.torch.nn import init
 from glubina.torch.nn.layers import face_of
-from glubina.torch.nn.layout import on_images, transposed_weight_last, weight_last
+from glubina.torch.nn.layout import on_images, spatial_of, transposed_weight_last, weight_last
 
 _CONV = "kernel_size stride=1 padding=0 dilation=1 groups=1 bias=True padding_mode='zeros'"
 _TRANSPOSED = (
@@ -86,7 +86,7 @@ class _Transposed:
     weight_order: ClassVar[str] = ""  # the weight lies as PyTorch has it
     weight: Any
     bias: Any
-    _geometry: Any
+    _geometry_for: Any
     in_channels: int
     out_channels: int
     groups: int
@@ -102,13 +102,35 @@ class _Transposed:
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any, output_size: Any = None) -> Any:
         """From (N, in_channels, *spatial) to (N, out_channels, *output)."""
-        return told(on_images(self._last, x, self.rank, self.in_channels), "Convolution")
+        size = spatial_of(output_size, self.rank)
+        run = lambda last: self._last(last, size)  # noqa: E731
+        return told(on_images(run, x, self.rank, self.in_channels), "Convolution")
 
-    def _last(self, x: Any) -> Any:
+    def _last(self, x: Any, size: Any) -> Any:
         same_dtype(x, self.weight)
-        return transposed._apply(x, transposed_weight_last(self.weight), self.bias, self._geometry)
+        geometry = self._geometry_for(x.shape[1:-1], size)
+        return transposed._apply(x, transposed_weight_last(self.weight), self.bias, geometry)
+
+
+class _LazyTransposed(_Transposed):
+    """Learns in_channels from its first input."""
+
+    becomes: ClassVar[type[Any]]
+    materialise: Any
+
+    def forward(self, x: Any, output_size: Any = None) -> Any:
+        """Become the convolution for inputs like x, and run it."""
+        with outside():
+            self.materialise(x.shape[-self.rank - 1])
+        return _Transposed.forward(self, x, output_size)
+
+    def loaded(self) -> None:
+        """Become the convolution if the weight has its shape now."""
+        if not self.weight.is_uninitialised:
+            self.in_channels = self.weight.shape[0]
+            self.__class__ = self.becomes
 
 
 Conv1d, Conv2d, Conv3d = (
@@ -120,4 +142,10 @@ LazyConv1d, LazyConv2d, LazyConv3d = (
 )
 ConvTranspose1d, ConvTranspose2d, ConvTranspose3d = (
     face_of(f"ConvTranspose{n}d", _TRANSPOSED, None, _Transposed) for n in (1, 2, 3)
+)
+LazyConvTranspose1d, LazyConvTranspose2d, LazyConvTranspose3d = (
+    face_of(
+        f"LazyConvTranspose{n}d", _TRANSPOSED.partition(" ")[2], None, _LazyTransposed, becomes=kind
+    )
+    for n, kind in ((1, ConvTranspose1d), (2, ConvTranspose2d), (3, ConvTranspose3d))
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import glubina.tensor as gl
 from glubina.nn import functional as plain
 from glubina.nn.attention import scaled_dot_product_attention as _attention
+from glubina.nn.checks import extents
 from glubina.nn.convolution import convolution
 from glubina.nn.embedding import embedding as _embedding
 from glubina.nn.transposed import conv_transpose
@@ -17,6 +19,7 @@ from glubina.tensor.convert import as_tensor
 from glubina.torch import creation
 from glubina.torch.makers import telling
 from glubina.torch.nn.layout import (
+    channels_first,
     channels_last,
     on_images,
     rank_of,
@@ -79,6 +82,14 @@ _SAME = {
         "reduce~ reduction='mean'",
     "triplet_margin_loss": "anchor positive negative margin=1.0 p=2.0 eps=1e-6 swap=False "
         "size_average~ reduce~ reduction='mean'",
+    "soft_margin_loss": f"input:outputs target:targets {_OLD}",
+    "multilabel_margin_loss": f"input:outputs target:targets {_OLD}",
+    "multilabel_soft_margin_loss": f"input:outputs target:targets weight=None {_OLD}",
+    "triplet_margin_with_distance_loss": "anchor positive negative distance_function=None "
+        "margin=1.0 swap=False reduction='mean'",
+    "ctc_loss": "log_probs targets input_lengths target_lengths blank=0 reduction='mean' "
+        "zero_infinity=False",
+    "rrelu": "input:x lower=0.125 upper=0.3333333333333333 training=False inplace~",
     "cosine_similarity": "x1:a x2:b dim:axis=1 eps=1e-8",
 }  # fmt: skip
 _POOL = "input kernel_size stride=None padding=0"
@@ -91,6 +102,10 @@ _IMAGES = {
     **{f"adaptive_avg_pool{n}d": "input output_size" for n in (1, 2, 3)},
     **{f"adaptive_max_pool{n}d": "input output_size return_indices!False" for n in (1, 2, 3)},
     **{f"dropout{n}d": "input p=0.5 training=True inplace~" for n in (1, 2, 3)},
+    **{f"lp_pool{n}d": "input norm_type kernel_size stride=None ceil_mode=False"
+       for n in (1, 2, 3)},
+    "local_response_norm": "input size alpha=1e-4 beta=0.75 k=1.0",
+    "channel_shuffle": "input groups",
     "pixel_shuffle": "input upscale_factor",
     "pixel_unshuffle": "input downscale_factor",
     "group_norm": "input num_groups weight=None bias=None eps=1e-5",
@@ -205,27 +220,31 @@ def batch_norm(
 def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
            stride: Any = 1) -> Any:  # fmt: skip
     """The windows of images (N, C, H, W) as columns: (N, C · KH · KW, positions)."""
-    from glubina.nn.checks import extents
+    single = input.ndim == 3
+    x = channels_last(gl.expand_dims(input, 0) if single else input)
+    rows = plain.unfold(x, kernel_size, dilation, padding, stride)
+    n, positions, width = rows.shape
+    apart = rows.reshape((n, positions, width // x.shape[-1], x.shape[-1]))
+    found = gl.permute_dims(apart, (0, 3, 2, 1)).reshape((n, width, positions))
+    return faced(gl.squeeze(found, 0) if single else found)
 
-    (kh, kw), (dh, dw) = extents("kernel_size", kernel_size, 2), extents("dilation", dilation, 2)
-    (ph, pw), (sh, sw) = extents("padding", padding, 2, 0), extents("stride", stride, 2)
-    x = gl.pad(input, [(0, 0), (0, 0), (ph, ph), (pw, pw)])
-    rows, columns = (
-        (x.shape[2] - dh * (kh - 1) - 1) // sh + 1,
-        (x.shape[3] - dw * (kw - 1) - 1) // sw + 1,
-    )
-    parts = [
-        x[
-            :,
-            :,
-            i * dh : i * dh + sh * (rows - 1) + 1 : sh,
-            j * dw : j * dw + sw * (columns - 1) + 1 : sw,
-        ]
-        for i in range(kh)
-        for j in range(kw)
-    ]
-    stacked = gl.stack(parts, 2)
-    return faced(stacked.reshape((x.shape[0], x.shape[1] * kh * kw, rows * columns)))
+
+def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
+         stride: Any = 1) -> Any:  # fmt: skip
+    """Columns (N, C · KH · KW, positions) added where their windows lie: (N, C, H, W)."""
+    single = input.ndim == 2
+    x = gl.expand_dims(input, 0) if single else input
+    taps = math.prod(extents("kernel_size", kernel_size, 2))
+    if x.ndim != 3 or x.shape[1] % taps:
+        raise gl.errors.ShapeError(
+            f"fold: expected (N, C · {taps}, positions), got {tuple(input.shape)}"
+        )
+    n, width, positions = x.shape
+    apart = x.reshape((n, width // taps, taps, positions))
+    rows = gl.permute_dims(apart, (0, 3, 2, 1)).reshape((n, positions, width))
+    found = plain.fold(rows, output_size, kernel_size, dilation, padding, stride)
+    found = channels_first(found)
+    return faced(gl.squeeze(found, 0) if single else found)
 
 
 # -- with an axis, with classes ------------------------------------------------------------------

@@ -79,6 +79,13 @@ SAME = {
         "batch_first=False norm_first=False bias=True"),
     "TransformerEncoder": "encoder_layer num_layers norm=None enable_nested_tensor~ mask_check~",
     "TransformerDecoder": "decoder_layer num_layers norm=None",
+    "RReLU": "lower=0.125 upper=0.3333333333333333 inplace~",
+    "SoftMarginLoss": _OLD,
+    "MultiLabelMarginLoss": _OLD,
+    "MultiLabelSoftMarginLoss": f"weight=None {_OLD}",
+    "TripletMarginWithDistanceLoss": "distance_function=None margin=1.0 swap=False "
+        "reduction='mean'",
+    "CTCLoss": "blank=0 reduction='mean' zero_infinity=False",
 }  # fmt: skip
 """Layers whose inputs and weights lie as in PyTorch."""
 
@@ -100,6 +107,11 @@ IMAGES = {
     **{f"{kind}Pad{n}d": "padding" for kind in ("Zero", "Reflection", "Replication", "Circular")
        for n in (1, 2, 3)},
     **{f"ConstantPad{n}d": "padding value" for n in (1, 2, 3)},
+    **{f"LazyBatchNorm{n}d": _BATCH_NORM.partition(" ")[2] for n in (1, 2, 3)},
+    **{f"LazyInstanceNorm{n}d": _BATCH_NORM.partition(" ")[2] for n in (1, 2, 3)},
+    **{f"LPPool{n}d": "norm_type kernel_size stride=None ceil_mode=False" for n in (1, 2, 3)},
+    "LocalResponseNorm": "size alpha=1e-4 beta=0.75 k=1.0",
+    "ChannelShuffle": "groups",
     "PixelShuffle": "upscale_factor",
     "PixelUnshuffle": "downscale_factor",
     "Upsample": "size=None scale_factor=None mode='nearest' align_corners=None "
@@ -107,7 +119,7 @@ IMAGES = {
 }  # fmt: skip
 """Layers of images, which are channels first here; their weights are one number per channel."""
 
-_ANY_RANK = ("BatchNorm", "GroupNorm", "InstanceNorm")
+_ANY_RANK = ("BatchNorm", "GroupNorm", "InstanceNorm", "Lazy")
 
 
 def face_of(name: str, text: str, forward: Any = None, *bases: type[Any], **fields: Any) -> Any:
@@ -119,7 +131,7 @@ def face_of(name: str, text: str, forward: Any = None, *bases: type[Any], **fiel
         dtype = take_options(kwargs)
         base.__init__(self, **takes.bind(args, kwargs))
         self._given = dict(zip(takes.order, args)) | kwargs
-        if name.startswith("InstanceNorm") and self.track_running_stats:
+        if "InstanceNorm" in name and self.track_running_stats:
             self.register_buffer("num_batches_tracked", gl.zeros((), dtype="int64"))
         adopt(self)
         if dtype is not None:
@@ -194,14 +206,17 @@ LAYERS: dict[str, Any] = {
 }
 
 
-class UpsamplingNearest2d(LAYERS["Upsample"]):  # type: ignore[misc]
+_Upsample: Any = LAYERS["Upsample"]
+
+
+class UpsamplingNearest2d(_Upsample):  # type: ignore[misc]
     """`Upsample` of images with mode 'nearest'."""
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor)
 
 
-class UpsamplingBilinear2d(LAYERS["Upsample"]):  # type: ignore[misc]
+class UpsamplingBilinear2d(_Upsample):  # type: ignore[misc]
     """`Upsample` of images with mode 'bilinear' and align_corners=True."""
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:

@@ -127,4 +127,16 @@ class Unfold(Module):
         return F.unfold(input, *self.arguments)
 
 
+class Fold(Module):
+    """Columns added where their windows lie; see `functional.fold`."""
+
+    def __init__(self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
+                 stride: Any = 1) -> None:  # fmt: skip
+        self.arguments = (output_size, kernel_size, dilation, padding, stride)
+
+    def forward(self, input: Any) -> Any:
+        """From (N, C · KH · KW, positions) to (N, C, H, W)."""
+        return F.fold(input, *self.arguments)
+
+
 FACES |= {nn.Softmax: Softmax, nn.LogSoftmax: LogSoftmax, nn.Softmin: Softmin}
