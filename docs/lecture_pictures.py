@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from activation_table import elementwise
 from matplotlib.figure import Figure
 from pictures import Names, draws
 
@@ -42,6 +43,37 @@ def linear_layers(page: Names) -> Any:
         for aim in (4, 2, 1):
             axes.axhline(aim, color=GREY, linestyle=":", linewidth=1)
         finish(axes, title, "step", "singular values of the product", legend=False)
+    return figure
+
+
+@draws("edges")
+def edges(page: Names) -> Any:
+    """An image, its Laplacian, the strength of its edges."""
+    figure, shown = panels(3, 4.0, 3.2)
+    strength = page["strength"].numpy()
+    parts = (page["image"], page["edges"].numpy()[:, :, 0], strength)
+    for axes, values, title in zip(shown, parts, ("Image", "Laplacian", "Sobel: strength")):
+        axes.imshow(values, cmap="gray")
+        finish(axes, title, legend=False)
+        axes.grid(visible=False)
+    return figure
+
+
+@draws("activations")
+def activations(page: Names) -> Any:
+    """Every activation function of single elements, and its derivative."""
+    layers = elementwise()
+    height = -(-len(layers) // 5)
+    figure = Figure(figsize=(12, 1.9 * height), layout="constrained", facecolor="white")
+    every = figure.subplots(height, 5, squeeze=False).ravel()
+    for axes, (name, layer) in zip(every, layers.items()):
+        value, slope = page["curves"](layer)
+        axes.plot(page["grid"], value, color=BLUE)
+        axes.plot(page["grid"], slope, color=ORANGE, linewidth=1)
+        axes.set_ylim(-1.6, 2.6)
+        finish(axes, name, legend=False)
+    for axes in every[len(layers) :]:
+        axes.set_visible(False)
     return figure
 
 
