@@ -10,22 +10,28 @@ from types import ModuleType
 from typing import Any
 
 from glubina.explain.computation import Edge, Explanation, Vertex
+from glubina.explain.diagnosis import Diagnosis, diagnose
 from glubina.explain.errors import ExplainError
 from glubina.explain.frames import Frame
 from glubina.explain.influence import Influence, Path
 from glubina.explain.ladder import Ladder, Rung, ladder
+from glubina.explain.monitor import Monitor, Record
 from glubina.explain.opening import explain, paths
 
 __all__ = [
+    "Diagnosis",
     "Edge",
     "ExplainError",
     "Explanation",
     "Frame",
     "Influence",
     "Ladder",
+    "Monitor",
     "Path",
+    "Record",
     "Rung",
     "Vertex",
+    "diagnose",
     "explain",
     "ladder",
     "paths",

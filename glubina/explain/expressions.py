@@ -88,7 +88,7 @@ class _Evaluator:
             return self._variable(tree.id)
         if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.keywords:
             return self._call(tree.func.id, tree.args)
-        part = ast.get_source_segment(self.formula.strip(), tree) or type(tree).__name__  # type: ignore[arg-type]
+        part = ast.get_source_segment(self.formula.strip(), tree) or type(tree).__name__
         raise ExplainError(
             f"{part!r} is not understood: a formula has numbers, variables, + - * / ** @ and "
             f"functions ({', '.join(sorted(FUNCTIONS))})"

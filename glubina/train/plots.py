@@ -29,7 +29,7 @@ def plot_history(history: History, path: str | os.PathLike[str]) -> None:
     matplotlib.
     """
     names = [name for name in history.names if not name.startswith("val_") and name != "seconds"]
-    figure = _figure(max(len(names), 1) * 5.2, 4.0)
+    figure = new_figure(max(len(names), 1) * 5.2, 4.0)
     best = history.best_epoch() if len(history) else None
     for place, name in enumerate(names, 1):
         axes = figure.add_subplot(1, len(names), place)
@@ -48,7 +48,7 @@ def plot_history(history: History, path: str | os.PathLike[str]) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_confusion(
@@ -62,7 +62,7 @@ def plot_confusion(
     count = len(matrix)
     labels = list(names) if names is not None else [str(label) for label in range(count)]
     side = min(max(4.5, 0.55 * count + 2), 14)
-    figure = _figure(side + 0.8, side)
+    figure = new_figure(side + 0.8, side)
     axes = figure.add_subplot(1, 1, 1)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -83,7 +83,7 @@ def plot_confusion(
                     fontsize=8,
                     color="white" if shares[true, predicted] > 0.5 else "black",
                 )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_examples(
@@ -108,7 +108,7 @@ def plot_examples(
         rows = [np.flatnonzero(y == value)[:columns] for value in values]
         titles = [names[v] if names and 0 <= v < len(names) else str(v) for v in values]
     rows, titles = rows[:LARGEST_LABELLED], titles[:LARGEST_LABELLED]
-    figure = _figure(0.9 * columns + 1.2, 0.9 * len(rows) + 0.2)
+    figure = new_figure(0.9 * columns + 1.2, 0.9 * len(rows) + 0.2)
     low, high = float(x.min()), float(x.max())
     shown = (x.astype(np.float32) - low) / max(high - low, 1e-30)
     grid = figure.subplots(len(rows), columns, squeeze=False)
@@ -121,7 +121,7 @@ def plot_examples(
                 picture = picture[..., 0]
             axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         line[0].text(-0.15, 0.5, title, transform=line[0].transAxes, ha="right", va="center")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_rates(test: RateTest, path: str | os.PathLike[str]) -> None:
@@ -129,7 +129,7 @@ def plot_rates(test: RateTest, path: str | os.PathLike[str]) -> None:
 
     Raises MissingExtraError without matplotlib.
     """
-    figure = _figure(5.6, 4.0)
+    figure = new_figure(5.6, 4.0)
     axes = figure.add_subplot(1, 1, 1)
     axes.plot(test.rates, test.losses, color=BEST, linewidth=0.8, label="mini-batch")
     axes.plot(test.rates, test.smoothed, color=TRAINING, label="smoothed")
@@ -141,10 +141,10 @@ def plot_rates(test: RateTest, path: str | os.PathLike[str]) -> None:
     axes.set_ylabel("loss")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
     """An empty figure that belongs to no window and to no global state."""
     try:
         from matplotlib.figure import Figure
@@ -155,6 +155,7 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Any, path: str | os.PathLike[str]) -> None:
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a figure as a PNG, whole or not at all."""
     with open_atomic(path) as stream:
         figure.savefig(stream, format="png", dpi=120)
