@@ -111,11 +111,9 @@ class Optimizer:
 
     def _structure(self) -> Any:
         """What decides how the step looks, and not only its numbers."""
-        switches = [
-            tuple([bool(value) for name, value in group.items() if name != "params"])
-            for group in self.param_groups
-        ]
-        return self._loaded, switches, [p._requires_grad for p in self._parameters()]
+        switches = [list(map(bool, group.values())) for group in self.param_groups]
+        trained = [[p._requires_grad for p in group["params"]] for group in self.param_groups]
+        return self._loaded, switches, trained
 
     def _refresh(self) -> None:
         """Take over changed numbers before a recorded step runs again."""

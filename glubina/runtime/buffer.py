@@ -108,7 +108,7 @@ class Buffer:
         if nbytes < 0:
             raise ValueError(f"a buffer cannot have {nbytes} bytes")
         self.nbytes = nbytes
-        self._borrowed = False
+        self._borrowed: object = None
         self._block = POOL.take(bucket(nbytes))
         self.address = self._block[2]
 
@@ -140,7 +140,7 @@ class Buffer:
         buffer = cls.__new__(cls)
         buffer.nbytes = array.nbytes
         buffer.address = address
-        buffer._borrowed = True
+        buffer._borrowed = array  # a reference more, so that it counts as held by someone
         buffer._block = (array, 0, address, array.nbytes)
         return buffer
 
@@ -161,7 +161,7 @@ class Buffer:
         was handed to is alive; and always if the memory was borrowed.
         """
         # NumPy points the base of every view, and of views of views, at the block's memory itself
-        return self._borrowed or _references(self._block) > _UNSHARED
+        return self._borrowed is not None or _references(self._block) > _UNSHARED
 
     def __del__(
         self,
@@ -172,7 +172,7 @@ class Buffer:
     ) -> None:
         block = getattr(self, "_block", None)  # None if __init__ raised
         # a view that lives on keeps the memory
-        if block is not None and not self._borrowed and references(block) <= unshared:
+        if block is not None and self._borrowed is None and references(block) <= unshared:
             give(block)
 
     def __repr__(self) -> str:

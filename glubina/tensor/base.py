@@ -73,6 +73,20 @@ def wrap(node: Node, requires_grad: bool = False) -> Tensor:
     """A tensor whose value a node gives."""
     if type(node) is Leaf and not requires_grad and mode.trace is None:
         node = leaf_alike(node)  # a recorded function knows a cell by its leaf
+    tensor = _tensor(node, requires_grad)
+    pending = made.pending
+    pending.append(_ref(tensor._cell))
+    if len(pending) > made.limit:
+        made.alive()
+    return tensor
+
+
+def known(leaf: Leaf) -> Tensor:
+    """A tensor with a leaf of its own, whose value is there."""
+    return _tensor(leaf, False)
+
+
+def _tensor(node: Node, requires_grad: bool) -> Tensor:
     cell = _new(Cell)
     cell.node = node
     cell.keep = requires_grad
@@ -83,10 +97,6 @@ def wrap(node: Node, requires_grad: bool = False) -> Tensor:
     tensor._requires_grad = requires_grad
     tensor._done = False
     tensor.grad = None
-    pending = made.pending
-    pending.append(_ref(cell))
-    if len(pending) > made.limit:
-        made.alive()
     return tensor
 
 

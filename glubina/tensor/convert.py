@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from glubina.graph.errors import DTypeError
 from glubina.graph.node import DType, Node
-from glubina.tensor.base import TensorBase, wrap
+from glubina.tensor.base import TensorBase, known
 from glubina.tensor.cell import Cell, Leaf, Scalar, leaf_of_array
 from glubina.tensor.mode import mode
 from glubina.tensor.promotion import DEFAULT, as_dtype, float64
@@ -29,7 +29,7 @@ def is_tensor(value: object) -> TypeGuard[Tensor]:
 
 def settled(leaf: Leaf) -> Tensor:
     """A tensor whose value is there."""
-    tensor = wrap(leaf)
+    tensor = known(leaf)
     if mode.trace is not None:
         mode.trace.own.add(tensor._cell)
     return tensor

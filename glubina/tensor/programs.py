@@ -85,12 +85,11 @@ class Compiled:
         if self.interpreted:
             self._steps.run(inputs, outputs)  # type: ignore[union-attr]
         else:
-            from glubina.runtime.program import ProgramError
-
             try:
                 (self._steps or self._program).run(inputs, outputs)
-            except ProgramError as error:
-                raise _translated(error) from error
+            except RuntimeError as error:
+                _raise_translated(error)
+                raise
 
     def run_many(
         self,
@@ -104,12 +103,11 @@ class Compiled:
             for _ in range(steps):
                 self.run(inputs, outputs)
             return steps
-        from glubina.runtime.program import ProgramError
-
         try:
             return self._program.run_many(inputs, outputs, steps, seconds=seconds)
-        except ProgramError as error:
-            raise _translated(error) from error
+        except RuntimeError as error:
+            _raise_translated(error)
+            raise
 
 
 watchers: list[Callable[[Compiled], None]] = []
@@ -179,16 +177,16 @@ def buffer_of(leaf: Leaf) -> Buffer:
     return buffer
 
 
-def _translated(error: Any) -> Exception:
-    """What a kernel raised as the error that the interpreter gives."""
+def _raise_translated(error: RuntimeError) -> None:
+    """Raise what the interpreter would, if the error is what a kernel says instead."""
     from glubina.codegen.frame import INDEX_OUT_OF_RANGE
+    from glubina.runtime.program import ProgramError
 
-    if error.code == INDEX_OUT_OF_RANGE:
-        return IndexRangeError(
+    if isinstance(error, ProgramError) and error.code == INDEX_OUT_OF_RANGE:
+        raise IndexRangeError(
             f"index {error.index} is out of range for an axis of {error.value} elements "
             f"(in the kernel {error.label})"
-        )
-    return error  # type: ignore[no-any-return]
+        ) from error
 
 
 def backend() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -18,6 +17,7 @@ from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
 from glubina.tensor.convert import as_tensor, settled
 from glubina.tensor.errors import TraceError
 from glubina.tensor.mode import mode
+from glubina.tensor.ownership import if_own, is_own
 from glubina.tensor.realise import realise, realise_pending, settle
 from glubina.tensor.structure import structure
 from glubina.tensor.trace import Guard, Trace, advanced, resolved
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _SLICE = 0.05  # seconds of native steps between two looks at Python's signals
-_count = sys.getrefcount
 
 
 class _Result:
@@ -222,10 +221,18 @@ class Recording:
             else:
                 self.arguments.append((place, source[1]))
         self.outputs = list(zip(program.takes, program.sizes, program.shapes, strict=True))
+        # where every changed cell can be overwritten: those cells, and the inputs that they are
+        self.places = program.takes[: len(targets)]
+        cells = [target for target in targets if type(target) is Cell]
+        self.changed = cells if len(cells) == len(targets) and -1 not in self.places else None
+        self.results = self.outputs[len(targets) :]
 
     def holds(self) -> bool:
         """Whether the Python values are still those it was recorded with."""
-        return all(check() == expected for check, expected in self.guards)
+        for check, expected in self.guards:  # noqa: SIM110 — a generator would be slower
+            if check() != expected:
+                return False
+        return True
 
     def replay(self, arguments: list[Cell]) -> Any:
         """Run once on the current values."""
@@ -236,21 +243,34 @@ class Recording:
             )
         inputs = self._gather(arguments)
         detector = mode.detector
-        outputs = []
-        for (take, size, _), target in zip(self.outputs, self.targets):
-            if detector is not None:  # what is overwritten could not be gone through again
-                outputs.append(Buffer(size))
-            elif take >= 0 and type(target) is Cell and _is_own(target, inputs, take):
-                outputs.append(inputs[take])
+        outputs: list[Buffer] | None = None
+        if self.changed is not None and detector is None:
+            outputs = if_own(self.changed, inputs, self.places)
+        own = outputs is not None
+        if outputs is None:
+            outputs = self._destinations(inputs)
+        outputs += [Buffer(size) for _, size, _ in self.results]
+        try:
+            if detector is None:
+                self.program.run(inputs, outputs)
             else:
-                outputs.append(Buffer(size))
-        for _, size, _ in self.outputs[len(outputs) :]:
-            outputs.append(Buffer(size))
-        if detector is None:
-            self._run(partial(self.program.run, inputs, outputs))
-        else:
-            self._run(partial(self._run_checked, detector, inputs, outputs))
-        return self._finish(arguments, inputs, outputs, 1)
+                self._run_checked(detector, inputs, outputs)
+        except BaseException:
+            self._forget()
+            raise
+        return self._finish(arguments, inputs, outputs, 1, own)
+
+    def _destinations(self, inputs: list[Buffer]) -> list[Buffer]:
+        """Where the changed cells' values go: into their own memory, if it may be overwritten."""
+        found = []
+        for (take, size, _), target in zip(self.outputs, self.targets):
+            if mode.detector is not None:  # what is overwritten could not be gone through again
+                found.append(Buffer(size))
+            elif take >= 0 and type(target) is Cell and is_own(target, inputs, take):
+                found.append(inputs[take])
+            else:
+                found.append(Buffer(size))
+        return found
 
     def _run_checked(self, detector: Detector, inputs: list[Buffer], outputs: list[Buffer]) -> None:
         """Run once, and raise AnomalyError if a result is not finite."""
@@ -268,9 +288,12 @@ class Recording:
         try:
             return run()
         except BaseException:
-            for generator, _ in self.draws:
-                generator.forget()
+            self._forget()
             raise
+
+    def _forget(self) -> None:
+        for generator, _ in self.draws:
+            generator.forget()
 
     def _gather(self, arguments: list[Cell]) -> list[Buffer]:
         for callback in self.callbacks:
@@ -289,18 +312,22 @@ class Recording:
         return inputs
 
     def _finish(
-        self, arguments: list[Cell], inputs: list[Buffer], outputs: list[Buffer], steps: int
+        self,
+        arguments: list[Cell],
+        inputs: list[Buffer],
+        outputs: list[Buffer],
+        steps: int,
+        own: bool = False,
     ) -> Any:
+        """Give the cells their new buffers (not where they are their `own`); the results."""
         for generator, draws in self.draws:
             generator.advance(draws * steps)
+        if not own:
+            self._settle(arguments, inputs, outputs)
         count = len(self.targets)
-        for target, buffer, (take, _, (shape, dtype)) in zip(self.targets, outputs, self.outputs):
-            if take < 0 or inputs[take] is not buffer:
-                cell = arguments[target] if type(target) is int else target
-                settle(cell, buffer, shape, dtype)  # type: ignore[arg-type]
         results = [
             settled(leaf_of_buffer(buffer, shape, dtype))
-            for buffer, (_, _, (shape, dtype)) in zip(outputs[count:], self.outputs[count:])
+            for buffer, (_, _, (shape, dtype)) in zip(outputs[count:], self.results)
         ]
         if self.gradients:
             split = len(results) - len(self.gradients)
@@ -308,6 +335,12 @@ class Recording:
                 tensor.grad = gradient
         form = self.form
         return results[form.number] if type(form) is _Result else _filled(form, results)
+
+    def _settle(self, arguments: list[Cell], inputs: list[Buffer], outputs: list[Buffer]) -> None:
+        for target, buffer, (take, _, (shape, dtype)) in zip(self.targets, outputs, self.outputs):
+            if take < 0 or inputs[take] is not buffer:
+                cell = arguments[target] if type(target) is int else target
+                settle(cell, buffer, shape, dtype)  # type: ignore[arg-type]
 
     def replay_many(self, steps: int) -> Any:
         """Run again and again; natively once every changed cell is overwritten in place."""
@@ -321,7 +354,7 @@ class Recording:
                 value = self.replay([])
                 done += 1
                 continue
-            outputs += [Buffer(size) for _, size, _ in self.outputs[len(outputs) :]]
+            outputs += [Buffer(size) for _, size, _ in self.results]
             left = steps - done
             before = [] if mode.detector is None else _contents(inputs, outputs)
             ran = self._run(partial(self.program.run_many, inputs, outputs, left, _SLICE))
@@ -348,7 +381,7 @@ class Recording:
         ):
             if replaced < 0:
                 found.append(Buffer(size))  # nothing reads what was there before
-            elif take >= 0 and type(target) is Cell and _is_own(target, inputs, take):
+            elif take >= 0 and type(target) is Cell and is_own(target, inputs, take):
                 found.append(inputs[take])
             else:
                 return None
@@ -372,28 +405,3 @@ def _buffer(cell: Cell) -> Buffer:
     leaf = cell.value()
     assert leaf is not None
     return programs.buffer_of(leaf)
-
-
-def _holders(cell: Cell, inputs: list[Any], place: int) -> int:
-    """References to the cell's leaf and to its buffer (an input of the program) together."""
-    buffer = inputs[place]
-    return _count(cell.leaf) + _count(buffer)
-
-
-def _unshared() -> int:
-    """What `_holders` counts where only the cell and the list of inputs hold them."""
-    cell = Cell(leaf_of_buffer(Buffer(0), (), np.dtype(np.float32)))
-    cell.value()
-    return _holders(cell, [cell.leaf.buffer], 0)  # type: ignore[union-attr]
-
-
-_UNSHARED = _unshared()
-
-
-def _is_own(cell: Cell, inputs: list[Any], place: int) -> bool:
-    """Whether the input is the cell's own buffer, and nobody else holds it or its leaf."""
-    leaf = cell.leaf
-    if leaf is None or leaf.buffer is not inputs[place]:
-        return False
-    del leaf
-    return _holders(cell, inputs, place) == _UNSHARED and not inputs[place].exported
