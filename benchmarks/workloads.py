@@ -214,6 +214,30 @@ def _unet(*filters: int) -> Layers:
     return (*pair, Branches(((), path)), *pair)
 
 
+def _vgg(*filters: int) -> Layers:
+    """Two normalised convolutions and a max-pooling at every width."""
+    found: list[Layer] = []
+    for n in filters:
+        found += [*_normalised(n), RELU, *_normalised(n), RELU, MaxPool(2)]
+    return (*found, Flatten(), Dense(128), RELU, Dropout(0.5), Dense(10))
+
+
+def _densenet(growth: int, layers: int) -> Layers:
+    """DenseNet-BC: every layer's maps are joined to those before; 1 x 1 bottlenecks between."""
+    width = 2 * growth
+    found: list[Layer] = [Conv(width, 3, padding=1, bias=False)]
+    for stage in range(3):
+        for _ in range(layers):
+            narrow = (BatchNorm(), RELU, Conv(4 * growth, 1, bias=False))
+            new = (BatchNorm(), RELU, Conv(growth, 3, padding=1, bias=False))
+            found.append(Branches(((), (*narrow, *new))))
+            width += growth
+        if stage < 2:
+            width //= 2
+            found += [BatchNorm(), RELU, Conv(width, 1, bias=False), AvgPool(2)]
+    return (*found, BatchNorm(), RELU, GlobalAvgPool(), Dense(10))
+
+
 # --- workloads -------------------------------------------------------------------------------
 
 ADAM = Rule("adam", 1e-3)
@@ -304,6 +328,18 @@ UNET = Workload(
     network=(*_unet(16, 32, 64), Conv(4, 1)),
     shape=(64, 64, 1), classes=4, batch=16, batches=6, rule=ADAM, make=levels,
 )  # fmt: skip
+VGG = Workload(
+    name="vgg",
+    title="VGG with batch norm, 32-64-128 filters, Adam",
+    network=_vgg(32, 64, 128),
+    shape=(32, 32, 3), classes=10, batch=64, batches=10, rule=ADAM,
+)  # fmt: skip
+DENSENET = Workload(
+    name="densenet",
+    title="DenseNet-BC, growth 12, three blocks of 6, SGD with momentum and weight decay",
+    network=_densenet(12, 6),
+    shape=(32, 32, 3), classes=10, batch=32, batches=10, rule=DECAY,
+)  # fmt: skip
 
 
 def _inference(trained: Workload, batch: int) -> Workload:
@@ -315,7 +351,7 @@ def _inference(trained: Workload, batch: int) -> Workload:
 
 TRAINING = (
     *(MLP, KERAS_CNN, LENET5, RESNET20, CHAR_LSTM, PLAYGROUND),
-    *(DENSE, INCEPTION, MOBILENET, GPT, WAVENET, UNET),
+    *(DENSE, INCEPTION, MOBILENET, GPT, WAVENET, UNET, VGG, DENSENET),
 )
 INFERENCE = tuple(_inference(w, batch) for w in (MLP, RESNET20) for batch in (1, 64))
 WORKLOADS = {workload.name: workload for workload in (*TRAINING, *INFERENCE)}
