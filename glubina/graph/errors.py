@@ -7,11 +7,11 @@ class GraphError(ValueError):
     """A node that cannot exist; the base of the others."""
 
 
-class ShapeError(GraphError):
-    """Shapes that do not fit together."""
+class ShapeError(GraphError, RuntimeError):
+    """Shapes that do not fit together (a RuntimeError too: PyTorch's users catch that)."""
 
 
-class DTypeError(GraphError, TypeError):
+class DTypeError(GraphError, TypeError, RuntimeError):
     """Element types that do not fit together."""
 
 

@@ -375,7 +375,7 @@ def batch_dot(x: Tensor, y: Tensor, axes: Any = None) -> Tensor:
 def binary_crossentropy(target: Any, output: Tensor, from_logits: bool = False) -> Tensor:
     """−t ln p − (1 − t) ln(1 − p), element by element."""
     if from_logits:
-        return gl.logaddexp(output, gl.zeros_like(output)) - output * target
+        return gl.subtract(gl.logaddexp(output, gl.zeros_like(output)), output * target)
     p = gl.clip(output, _EPSILON, 1 - _EPSILON)
     return gl.negative(target * gl.log(p) + (1 - target) * gl.log(1 - p))
 

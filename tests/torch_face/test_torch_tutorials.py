@@ -215,3 +215,15 @@ def test_names_of_numpy_out_and_lists_of_children() -> None:
     assert len(list(net.parameters())) == 2
     with pytest.raises(RuntimeError, match=r"glubina\.torch runs on the CPU"):
         torch.set_default_device("cuda")
+
+
+def test_what_courses_catch_is_a_runtime_error() -> None:
+    for call in (
+        lambda: torch.ones(2, 3) @ torch.ones(2, 3),
+        lambda: torch.ones(2).view(3),
+        lambda: nn.Linear(3, 2)(torch.ones(2, 4)),
+        lambda: torch.cat([torch.ones(2, 3), torch.ones(3, 2)]),
+    ):
+        with pytest.raises(RuntimeError):
+            call()
+    assert nn.utils.clip_grad_norm_([nn.Parameter(torch.ones(1))], 1.0).item() == 0.0

@@ -25,11 +25,11 @@ def clip_grad_norm_(
 ) -> Any:  # fmt: skip
     """Scale all gradients so that their norm together is at most max_norm; returns it as it was."""
     several = [parameters] if isinstance(parameters, gl.Tensor) else list(parameters)
-    if float(norm_type) == 2.0:
-        return faced(clip.clip_grad_norm_(several, max_norm))
     gradients = [p.grad for p in several if p.grad is not None]
     if not gradients:
-        raise ValueError("no parameter has a gradient: call backward() first")
+        return faced(gl.zeros(()))
+    if float(norm_type) == 2.0:
+        return faced(clip.clip_grad_norm_(several, max_norm))
     total = norm(gl.stack([norm(g, norm_type) for g in gradients]), norm_type)
     factor = gl.clip(max_norm / (total + 1e-6), None, 1.0)
     for gradient in gradients:
