@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.data import DataError
-from glubina.files import read_tensors, write_tensors
+from glubina.files import write_tensors
+from glubina.files.tensors import decode_tensors, read_bytes
 from glubina.keras import optimizers
 from glubina.keras.callbacks import History, adapter
 from glubina.keras.compiled import TotalLoss
@@ -319,11 +321,23 @@ class Training:
 
     def save_weights(self, filepath: str | os.PathLike[str], **_: Any) -> None:
         """Write the weights into a safetensors file of this name."""
-        write_tensors(filepath, copy_weights(self), {"format": "glubina"})  # type: ignore[arg-type]
+        weights = copy_weights(self)  # type: ignore[arg-type]
+        order = json.dumps(list(weights))
+        write_tensors(filepath, weights, {"format": "glubina", "order": order})
 
     def load_weights(self, filepath: str | os.PathLike[str], **_: Any) -> None:
-        """Take the weights from a file that `save_weights` wrote."""
-        self.load_state_dict(read_tensors(filepath))  # type: ignore[attr-defined]
+        """Take the weights from a file that `save_weights` wrote.
+
+        Layers with other names take them in the order in which they were written, if all shapes
+        are the same.
+        """
+        given, metadata = decode_tensors(read_bytes(filepath), filepath)
+        own = copy_weights(self)  # type: ignore[arg-type]
+        if set(own) != set(given) and "order" in metadata:
+            order = json.loads(metadata["order"])
+            if [given[name].shape for name in order] == [w.shape for w in own.values()]:
+                given = {mine: given[name] for mine, name in zip(own, order, strict=True)}
+        self.load_state_dict(given)  # type: ignore[attr-defined]
 
 
 def _returned(figures: dict[str, float], as_dict: bool) -> Any:

@@ -122,13 +122,16 @@ def telling(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
-            for numpys, name in _ARRAY_API:
+            for numpys, torchs in _ARRAY_API:
                 if numpys in kwargs:
-                    kwargs[name] = kwargs.pop(numpys)
+                    kwargs[torchs] = kwargs.pop(numpys)
             if "out" in kwargs:
                 return _into(kwargs.pop("out"), function(*args, **kwargs))
         result = function(*args, **kwargs)
         several = isinstance(result, tuple)
+        if several and type(result).__name__ == "Found":
+            kind: Any = type(result)
+            result = _returned(kind, name)(*result)
         for made in result if several else (result,):
             if isinstance(made, gl.Tensor) and made._cell.keep and not (args and made is args[0]):
                 more = len(args) > 1 or kwargs
@@ -136,6 +139,17 @@ def telling(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
         return result
 
     return call
+
+
+@functools.cache
+def _returned(found: Any, name: str) -> Any:
+    """The pair of values and indices under the name that PyTorch prints."""
+
+    def text(self: Any) -> str:
+        parts = ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self, strict=True))
+        return f"torch.return_types.{name}(\n{parts})"
+
+    return type(name, (found,), {"__slots__": (), "__repr__": text})
 
 
 def all_telling(table: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,3 +110,15 @@ def test_functions_of_the_backend() -> None:
     np.testing.assert_array_equal(K.eval(K.repeat_elements(x, 2, 0))[:2], [[1, 2], [1, 2]])
     crossed = K.categorical_crossentropy(K.constant([[0.0, 1.0]]), K.constant([[0.2, 0.8]]))
     np.testing.assert_allclose(K.eval(crossed), [-np.log(0.8)], rtol=1e-6)
+
+
+def test_weights_go_into_layers_with_other_names(tmp_path: Path) -> None:
+    model, other = _built(), _built()
+    other.set_weights([np.zeros_like(w) for w in other.get_weights()])
+    model.save_weights(tmp_path / "weights.h5")
+    other.load_weights(tmp_path / "weights.h5")
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    small = keras.Sequential([Dense(2, input_shape=(3,))])
+    with pytest.raises(ValueError, match="the state does not fit"):
+        small.load_weights(tmp_path / "weights.h5")

@@ -85,3 +85,11 @@ def test_what_made_a_tensor() -> None:
     (first, _), _ = (x * x.detach()).grad_fn.next_functions
     assert first.name() == "AccumulateGrad"
     assert first.variable is x
+
+
+def test_values_and_indices() -> None:
+    found = torch.tensor([[1.0, 5.0], [7.0, 2.0]]).max(dim=1)
+    assert str(found) == (
+        "torch.return_types.max(\nvalues=tensor([5., 7.]),\nindices=tensor([1, 0]))"
+    )
+    assert found.values is found[0]
