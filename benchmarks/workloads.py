@@ -96,6 +96,14 @@ def levels(w: Workload, random: np.random.Generator) -> Data:
     return noisy.astype(np.float32), labels
 
 
+def themselves(w: Workload, random: np.random.Generator) -> Data:
+    """Combinations of a few patterns, each to be made again from itself."""
+    patterns = random.random((16, *w.shape), dtype=np.float32)
+    shares = random.dirichlet(np.ones(16), w.batch * w.batches).astype(np.float32)
+    examples = np.tensordot(shares, patterns, 1)
+    return examples, examples
+
+
 @dataclass(frozen=True)
 class Workload:
     """A training step, or a forward pass if `rule` is None, of one network.
@@ -139,6 +147,13 @@ def _perceptron(*units: int, activation: Activation = RELU, dropout: float = 0.0
     for n in units[:-1]:
         found += [Dense(n), activation]
         found += [Dropout(dropout)] if dropout else []
+    return (*found, Dense(units[-1]))
+
+
+def _tabular(*units: int) -> Layers:
+    found: list[Layer] = []
+    for n in units[:-1]:
+        found += [Dense(n), BatchNorm(), RELU, Dropout(0.3)]
     return (*found, Dense(units[-1]))
 
 
@@ -340,6 +355,24 @@ DENSENET = Workload(
     network=_densenet(12, 6),
     shape=(32, 32, 3), classes=10, batch=32, batches=10, rule=DECAY,
 )  # fmt: skip
+AUTOENCODER = Workload(
+    name="autoencoder",
+    title="Autoencoder 784-256-64-256-784, Adam",
+    network=_perceptron(256, 64, 256, 784),
+    shape=(784,), classes=0, batch=128, batches=50, rule=ADAM, make=themselves,
+)  # fmt: skip
+TABULAR = Workload(
+    name="tabular",
+    title="Wide table 100-1024-1024-512-10, batch normalisation, dropout, Adam",
+    network=_tabular(1024, 1024, 512, 10),
+    shape=(100,), classes=10, batch=512, batches=20, rule=ADAM,
+)  # fmt: skip
+WORDS = Workload(
+    name="words",
+    title="Words: embedding 10000 -> 200, two LSTM 200, 35 steps, dense 10000, SGD",
+    network=(Embedding(10000, 200), LSTM(200), LSTM(200), Dense(10000)),
+    shape=(35,), classes=10000, batch=20, batches=10, rule=SGD, make=text,
+)  # fmt: skip
 
 
 def _inference(trained: Workload, batch: int) -> Workload:
@@ -352,6 +385,7 @@ def _inference(trained: Workload, batch: int) -> Workload:
 TRAINING = (
     *(MLP, KERAS_CNN, LENET5, RESNET20, CHAR_LSTM, PLAYGROUND),
     *(DENSE, INCEPTION, MOBILENET, GPT, WAVENET, UNET, VGG, DENSENET),
+    *(AUTOENCODER, TABULAR, WORDS),
 )
 INFERENCE = tuple(_inference(w, batch) for w in (MLP, RESNET20) for batch in (1, 64))
 WORKLOADS = {workload.name: workload for workload in (*TRAINING, *INFERENCE)}
