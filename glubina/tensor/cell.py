@@ -14,7 +14,7 @@ from glubina.runtime.buffer import Buffer
 
 if TYPE_CHECKING:
     from glubina.tensor.handle import Tensor
-    from glubina.tensor.views import View
+    from glubina.tensor.views import Parts, View
 
 Scalar = bool | int | float
 
@@ -154,7 +154,7 @@ class Cell:
     keep: bool
     freed: bool
     view: View | None
-    views: list[weakref.ref[Cell]] | None
+    views: Parts | None
     maker: str | None
 
     def __init__(self, node: Node, keep: bool = False) -> None:

@@ -36,6 +36,27 @@ class View(NamedTuple):
     straight: bool
 
 
+class Parts:
+    """The parts of a cell that someone holds; those let go are forgotten now and then."""
+
+    __slots__ = ("limit", "refs")
+
+    def __init__(self) -> None:
+        self.refs: list[weakref.ref[Cell]] = []
+        self.limit = 64
+
+    def add(self, cell: Cell) -> None:
+        """Enter a part."""
+        self.refs.append(weakref.ref(cell))
+        if len(self.refs) > self.limit:
+            self.refs = [ref for ref in self.refs if ref() is not None]
+            self.limit = max(64, 2 * len(self.refs))
+
+    def alive(self) -> list[Cell]:
+        """The parts that someone holds."""
+        return [cell for ref in self.refs if (cell := ref()) is not None]
+
+
 def link(part: Tensor, whole: Tensor, get: Get, put: Put, straight: bool = True) -> None:
     """Let `part`, which is `get(whole)`, and `whole` change together from now on."""
     cell, above = part._cell, whole._cell.view
@@ -50,8 +71,9 @@ def link(part: Tensor, whole: Tensor, get: Get, put: Put, straight: bool = True)
     if root is None:
         return
     cell.view = view
-    alive = [] if root.views is None else [v for v in root.views if v() is not None]
-    root.views = [*alive, weakref.ref(cell)]
+    if root.views is None:
+        root.views = Parts()
+    root.views.add(cell)
 
 
 def is_straight(tensor: Tensor) -> bool:
@@ -88,8 +110,8 @@ def spread(tensor: Tensor) -> None:
     if root is None or root.views is None:
         return
     whole = _handle(root, view.owner() if view is not None else tensor)
-    for part in [c for ref in root.views if (c := ref()) is not None and c is not cell]:
-        if part.view is not None and part.view.root() is root:
+    for part in root.views.alive():
+        if part is not cell and part.view is not None and part.view.root() is root:
             value = whole
             for get, _ in part.view.steps:
                 value = get(value)

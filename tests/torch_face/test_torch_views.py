@@ -61,6 +61,18 @@ def test_parts_of_parameters() -> None:
     assert w.tolist() == [[5.0, 5.0], [-2.0, 1.0]]
 
 
+def test_many_parts_are_quickly_made_and_forgotten() -> None:
+    x = torch.zeros(20000, 2)
+    rows = list(x)
+    rows[7].fill_(1)
+    assert x[7].tolist() == [1.0, 1.0]
+    assert rows[7].tolist() == [1.0, 1.0]
+    few = torch.zeros(3)
+    for _ in range(500):
+        few[0]
+    assert len(few._cell.views.refs) <= 65
+
+
 def test_derivatives_go_through_what_is_written_to_a_part() -> None:
     w = torch.tensor([2.0, 3.0], requires_grad=True)
     y = torch.zeros(2, 2)
