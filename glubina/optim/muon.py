@@ -26,7 +26,8 @@ class Muon(Optimizer):
     found by `ns_steps` steps of Newton and Schulz' iteration X ← a X + (b A + c A²) X, A = X Xᵀ,
     which brings all singular values near 1. lr' = lr √max(1, rows / columns), or with
     adjust_lr_fn="match_rms_adamw" lr · 0.2 √max(rows, columns). For matrices only: give other
-    parameters (biases, embeddings, filters) to an AdamW beside it.
+    parameters (biases, embeddings, filters) to an AdamW beside it. The iteration is in the
+    weights' dtype; PyTorch's is in bfloat16, so its steps differ by up to one part in a hundred.
     Source: Jordan et al., "Muon", 2024.
     """
 
