@@ -78,7 +78,7 @@ def install(module: Any, rule: Rule) -> Any:
     parameters, buffers = rule.split(module, weight), rule.state(module, weight)
     delattr(module, name)
     for own, values in parameters.items():
-        setattr(module, own, Parameter(values, weight.requires_grad))
+        setattr(module, own, _like(weight, values, weight.requires_grad))
     for own, value in buffers.items():
         module.register_buffer(own, value)
     if not hasattr(module, "_computed"):
@@ -100,12 +100,20 @@ def remove(module: Any, name: str = "weight", kind: type[Rule] = Rule) -> Any:
     weight, names = rule.weight(module, False).detach(), rule.names()
     trained = any(p.requires_grad for p in (getattr(module, own) for own in names))
     module._buffer_names = tuple(own for own in module._buffer_names if own not in names)
+    kind_of = next(p for p in (getattr(module, own) for own in names) if isinstance(p, Parameter))
     weight.numpy()  # while there is what it is computed from
     for own in names:
         delattr(module, own)
     module.__class__ = found.__mro__[1]
-    setattr(module, name, Parameter(weight, trained))
+    setattr(module, name, _like(kind_of, weight, trained))
     return module
+
+
+def _like(parameter: Parameter, values: Any, trained: bool) -> Parameter:
+    """A parameter of the same class, which is another in the faces."""
+    made = Parameter(values, trained)
+    made.__class__ = type(parameter)
+    return made
 
 
 def rules_of(module: Any) -> list[Rule]:

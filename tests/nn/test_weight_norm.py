@@ -223,6 +223,8 @@ def test_pytorch_s_names_and_layouts() -> None:
         "weight_g": (4, 1, 1, 1),
         "weight_v": (4, 3, 5, 5),
     }
+    face.utils.remove_weight_norm(conv)
+    assert [*conv.state_dict()] == ["bias", "weight"]
     turned = face.utils.parametrizations.spectral_norm(face.ConvTranspose2d(3, 4, 5))
     assert {n: tuple(v.shape) for n, v in turned.state_dict().items()} == {
         "bias": (4,),
