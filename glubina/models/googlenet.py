@@ -12,6 +12,7 @@ from glubina.nn import (
     Dropout,
     Flatten,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     Module,
     ModuleList,
@@ -45,8 +46,8 @@ AUXILIARY = (3, 6)
 class GoogLeNet(Module):
     """A stem of three convolutions, nine Inception blocks, the mean over the image, one layer.
 
-    (N, 224, 224, in_channels) to logits (N, num_classes). Local response normalisation is left
-    out: 6,998,552 parameters. With batch_norm=True and five_size=3 it is the network that
+    (N, 224, 224, in_channels) to logits (N, num_classes). Local response normalisation
+    stands in the stem if response_norm=True: 6,998,552 parameters. With batch_norm=True and five_size=3 it is the network that
     torchvision has under this name, 6,624,904. width: scales all channels.
 
     auxiliary: two more classifiers, half-way up. In training the network then returns three
@@ -66,6 +67,7 @@ class GoogLeNet(Module):
         five_size: int = 5,
         width: float = 1.0,
         auxiliary: bool = False,
+        response_norm: bool = False,
     ) -> None:
         def scaled(n: int) -> int:
             return max(1, round(n * width))
@@ -77,9 +79,13 @@ class GoogLeNet(Module):
             return Sequential(conv, ReLU())
 
         narrow, channels = scaled(64), scaled(192)
+
+        def norm() -> list[Module]:
+            return [LocalResponseNorm(5, 5e-4, 0.75, 2.0)] if response_norm else []
+
         self.stem = Sequential(
-            *(unit(in_channels, narrow, 7, 2), MaxPool2d(3, 2, 1)),
-            *(unit(narrow, narrow, 1), unit(narrow, channels, 3), MaxPool2d(3, 2, 1)),
+            *(unit(in_channels, narrow, 7, 2), MaxPool2d(3, 2, 1), *norm()),
+            *(unit(narrow, narrow, 1), unit(narrow, channels, 3), *norm(), MaxPool2d(3, 2, 1)),
         )
         parts: list[Module] = []
         others: list[Module] = []

@@ -372,3 +372,13 @@ def test_names_and_errors() -> None:
 def test_wrong_arguments(make: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         make()
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet"])
+def test_local_response_norm_where_the_paper_has_it(name: str) -> None:
+    without = models.make(name, width=0.05, num_classes=3)
+    net = models.make(name, width=0.05, num_classes=3, response_norm=True)
+    norms = [m for m in net.modules() if isinstance(m, nn.LocalResponseNorm)]
+    assert [(m.size, m.alpha, m.beta, m.k) for m in norms] == [(5, 5e-4, 0.75, 2.0)] * 2
+    assert [p.shape for p in net.parameters()] == [p.shape for p in without.parameters()]
+    assert net.eval()(gl.ones((1, 96, 96, 3))).shape == (1, 3)
