@@ -46,9 +46,9 @@ AUXILIARY = (3, 6)
 class GoogLeNet(Module):
     """A stem of three convolutions, nine Inception blocks, the mean over the image, one layer.
 
-    (N, 224, 224, in_channels) to logits (N, num_classes). Local response normalisation
-    stands in the stem if response_norm=True: 6,998,552 parameters. With batch_norm=True and five_size=3 it is the network that
-    torchvision has under this name, 6,624,904. width: scales all channels.
+    (N, 224, 224, in_channels) to logits (N, num_classes). Local response normalisation stands in
+    the stem if response_norm=True: 6,998,552 parameters. With batch_norm=True and five_size=3 it is
+    the network that torchvision has under this name, 6,624,904. width: scales all channels.
 
     auxiliary: two more classifiers, half-way up. In training the network then returns three
     logits: (the last, the second's, the first's); the paper adds 0.3 times the losses of the
