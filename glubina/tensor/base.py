@@ -53,6 +53,7 @@ class _Made:
     def __init__(self) -> None:
         self.pending: list[weakref.ref[Cell]] = []
         self.limit = 4096
+        self.differentiated = 0  # calls of differentiated functions since something was worked out
 
     def alive(self) -> list[Cell]:
         """The pending cells that someone holds; the others are forgotten."""

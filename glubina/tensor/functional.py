@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from glubina.graph import ops
 from glubina.graph.node import Node
-from glubina.tensor.base import consume, wrap
+from glubina.tensor.base import TensorBase, consume, made, wrap
 from glubina.tensor.convert import as_tensor
 from glubina.tensor.errors import DTypeError, GradientError, ShapeError
-from glubina.tensor.mode import enable_grad
+from glubina.tensor.mode import enable_grad, mode
+from glubina.tensor.realise import realise
 from glubina.tensor.structure import variable
 
 if TYPE_CHECKING:
@@ -47,6 +49,15 @@ def value_and_grad(
 
     @functools.wraps(function)
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        if mode.trace is None and not _inside.depth:
+            _settle(args)
+        _inside.depth += 1
+        try:
+            return differentiated(*args, **kwargs)
+        finally:
+            _inside.depth -= 1
+
+    def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
         given = list(args)
         variables: list[list[Node]] = []
@@ -70,6 +81,28 @@ def value_and_grad(
         return value, gradients[0] if isinstance(argnums, int) else tuple(gradients)
 
     return both
+
+
+class _Inside(threading.local):
+    """How many differentiated functions are being called in this thread."""
+
+    depth = 0
+
+
+_inside = _Inside()
+_MOST_CALLS = 16
+
+
+def _settle(args: Sequence[Any]) -> None:
+    """Work the arguments out after so many calls in which nobody asked for a value.
+
+    A loop `w = w - rate * grad(loss)(w)` would make one graph of all its steps otherwise.
+    """
+    made.differentiated += 1
+    if made.differentiated > _MOST_CALLS:
+        cells = [x._cell for x in args if isinstance(x, TensorBase)]
+        made.differentiated = 0
+        realise(cells)
 
 
 def _as_variables(value: Any, nodes: list[Node]) -> tuple[Any, bool]:

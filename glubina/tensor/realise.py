@@ -158,6 +158,7 @@ def _destination(
 
 
 def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffer]) -> None:
+    made.differentiated = 0
     detector = mode.detector
     nodes = [] if detector is None else [_node(target) for target in targets]
     leaves = [_released(target) for target in targets]

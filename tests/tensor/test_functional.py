@@ -1,0 +1,13 @@
+def test_a_loop_that_never_asks_for_a_value_makes_no_endless_graph() -> None:
+    from glubina.graph.node import topological
+
+    def loss(w: gl.Tensor) -> gl.Tensor:
+        return ((w - 3) ** 2).sum()
+
+    w = gl.tensor(np.zeros(2))
+    longest = 0
+    for _ in range(200):
+        w = w - 0.1 * gl.grad(loss)(w)
+        longest = max(longest, len(topological([w._cell.node])))
+    assert longest < 400
+    np.testing.assert_allclose(w.numpy(), 3 * (1 - 0.8**200) * np.ones(2), rtol=1e-12)
