@@ -1,6 +1,14 @@
-def test_a_loop_that_never_asks_for_a_value_makes_no_endless_graph() -> None:
-    from glubina.graph.node import topological
+"""Functional derivatives in loops: no endless graph."""
 
+from __future__ import annotations
+
+import numpy as np
+
+import glubina as gl
+from glubina.graph.node import topological
+
+
+def test_a_loop_that_never_asks_for_a_value_makes_no_endless_graph() -> None:
     def loss(w: gl.Tensor) -> gl.Tensor:
         return ((w - 3) ** 2).sum()
 
