@@ -14,6 +14,12 @@ from glubina.graph.ops.contraction import ConvAttributes
 STRIP_BYTES = 1 << 18
 """How much of an image one thread works on at a time: a part of the second-level cache."""
 
+FILTER_BYTES = 1 << 20
+"""What of a filter stays in the second-level cache."""
+
+ITEMS = 64
+"""So many pieces of work there should be, for many threads."""
+
 HALVES = 6
 """The most vectors of half the width across a block."""
 
@@ -154,6 +160,12 @@ class ConvPlan:
     runs: tuple[Run, ...]
     inside: tuple[bool, ...]
 
+    @property
+    def panels(self) -> int:
+        """How many blocks lie side by side across the output channels of a group."""
+        channels = self.cout if self.depthwise else self.cout // self.groups
+        return -(-channels // (self.vectors * self.lanes))
+
 
 @dataclass(frozen=True)
 class ConvCall:
@@ -213,8 +225,8 @@ def phases_of(shape: ConvShape) -> list[list[AxisPhase]]:
 def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCall]:
     """The calls that make up a convolution, one per phase, with their numbers.
 
-    Numbers: batch, rows per strip, strips per image, the input's extents per axis, nine numbers
-    per axis (AxisPhase), and the window's extents. A single axis is cut into strips of blocks.
+    Numbers: batch, rows per strip, strips per image, parts of the channels, the input's extents per
+    axis, nine numbers per axis (AxisPhase), and the window's extents. A single axis is cut into strips of blocks.
     """
     a = shape.geometry
     rank = len(shape.spatial)
@@ -259,17 +271,29 @@ def _stays_inside(axis: AxisPhase, extent: int) -> bool:
 
 
 def _numbers(shape: ConvShape, plan: ConvPlan, phases: Sequence[AxisPhase]) -> tuple[int, ...]:
-    """A strip is a part of an image that stays in the cache; enough of them for many threads."""
+    """A strip is a part of an image that stays in the cache; enough of them for many threads.
+
+    A filter that does not stay there is read anew for every strip: then strips are as long as they
+    may be, and it is the channels that are shared out.
+    """
     first = phases[0]
-    row = prod(shape.spatial[1:]) * shape.cin * np.dtype(plan.dtype).itemsize
+    itemsize = np.dtype(plan.dtype).itemsize
+    row = prod(shape.spatial[1:]) * shape.cin * itemsize
     count, stride = first.count, first.step
     if len(phases) == 1:
         count, stride = -(-first.count // plan.pixels), first.step * plan.pixels
     reach = max(first.taps - 1, 0) * first.offset_step
-    fits = (STRIP_BYTES // max(row, 1) - reach) // max(stride, 1)
-    enough = -(-count * shape.batch // 64)
-    rows = max(1, min(fits, enough, count))
-    numbers = [shape.batch, rows, -(-count // rows), *shape.spatial]
+    fits = max(1, min((STRIP_BYTES // max(row, 1) - reach) // max(stride, 1), count))
+    filter_bytes = prod(shape.window) * shape.cin // plan.groups * shape.cout * itemsize
+    rows = min(fits, -(-count * shape.batch // ITEMS))
+    parts = 1
+    if filter_bytes > FILTER_BYTES:
+        panels = plan.panels * (1 if plan.depthwise else plan.groups)
+        strips = shape.batch * -(-count // fits)
+        parts = min(panels, -(-ITEMS // max(strips, 1)))
+        rows = fits if strips * parts >= 8 else min(fits, -(-count * shape.batch * parts // 8))
+    rows = max(1, rows)
+    numbers = [shape.batch, rows, -(-count // rows), parts, *shape.spatial]
     for phase in phases:
         numbers += phase.numbers()
     return (*numbers, *shape.window)

@@ -30,12 +30,12 @@ class _Geometry:
     """The run-time numbers of a call, read once."""
 
     def __init__(self, frame: Frame, rank: int) -> None:
-        read = iter(range(3 + 10 * rank))
+        read = iter(range(4 + 10 * rank))
 
         def take() -> Value:
             return frame.number(next(read))
 
-        self.batch, self.rows, self.strips = take(), take(), take()
+        self.batch, self.rows, self.strips, self.parts = take(), take(), take(), take()
         self.spatial = [take() for _ in range(rank)]
         self.axes = []
         for _ in range(rank):
@@ -76,26 +76,33 @@ class _Emit:
     def function(self) -> Function:
         """The whole function: this thread's share of the strips, one after another."""
         f, g = self.f, self.g
-        start, stop = self.frame.share(f.mul(g.batch, g.strips), 1)
+        items = f.mul(f.mul(g.batch, g.strips), g.parts)
+        start, stop = self.frame.share(items, 1)
         self.steps = [f.i64(self.plan.cin)]
         for extent in reversed(g.spatial[1:]):
             self.steps.insert(0, f.mul(self.steps[0], extent))
         self.image = f.mul(self.steps[0], g.spatial[0])
         with f.loop(start, stop, f.i64(1)) as item:
-            n = f.binary("udiv", item.index, g.strips)
-            first = f.mul(f.binary("urem", item.index, g.strips), g.rows)
-            self._strip(n, first)
+            # a thread's items follow one another in the part of the channels: its filter stays
+            strips = f.mul(g.batch, g.strips)
+            part = f.binary("udiv", item.index, strips)
+            strip = f.binary("urem", item.index, strips)
+            n = f.binary("udiv", strip, g.strips)
+            first = f.mul(f.binary("urem", strip, g.strips), g.rows)
+            self._strip(n, first, part)
         return self.frame.finish()
 
     # -- blocks ---------------------------------------------------------------------------------
 
-    def _strip(self, n: Value, first: Value) -> None:
-        """All blocks of a strip: channels outside, so that their filter stays in the cache."""
+    def _strip(self, n: Value, first: Value, part: Value) -> None:
+        """A strip's blocks of a part of the channels, which are outside: their filter is reused."""
         f, g, plan = self.f, self.g, self.plan
-        columns = plan.vectors * plan.lanes
+        columns, panels = plan.vectors * plan.lanes, plan.panels
         per_group = plan.cout if plan.depthwise else plan.cout // plan.groups
-        panels = -(-per_group // columns)
         groups = 1 if plan.depthwise else plan.groups
+        total = f.i64(panels * groups)
+        begin = f.binary("udiv", f.mul(part, total), g.parts)
+        end = f.binary("udiv", f.mul(f.add(part, f.i64(1)), total), g.parts)
         across = f.i64(plan.runs[-1].stop)
         if plan.rank > 1:
             lines, blocks = f.minimum(g.rows, f.sub(g.axes[0]["count"], first)), (f.i64(0), across)
@@ -103,7 +110,7 @@ class _Emit:
             lines, blocks = f.i64(1), (first, f.minimum(f.add(first, g.rows), across))
         for axis in g.axes[1:-1]:
             lines = f.mul(lines, axis["count"])
-        with f.loop(f.i64(0), f.i64(panels * groups), f.i64(1)) as panel:
+        with f.loop(begin, end, f.i64(1)) as panel:
             group = f.binary("udiv", panel.index, f.i64(panels))
             channel = f.mul(f.binary("urem", panel.index, f.i64(panels)), f.i64(columns))
             with f.loop(f.i64(0), lines, f.i64(1)) as line:
@@ -194,7 +201,7 @@ class _Emit:
         """Elements from one tap to the next along an axis of the filter."""
         f, total = self.f, self.f.i64(self.plan.cin // self.plan.groups * self.plan.cout)
         for later in range(axis + 1, self.plan.rank):
-            total = f.mul(total, self.frame.number(3 + 10 * self.plan.rank + later))
+            total = f.mul(total, self.frame.number(4 + 10 * self.plan.rank + later))
         return total
 
     def _taps(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kernel_runs import check, run
 from strategies import conv_geometries
 
-from glubina.codegen import conv_planes_filter, planes_plan
+from glubina.codegen import conv_plan, conv_planes_filter, planes_plan
 from glubina.codegen.lowering import lower
 from glubina.codegen.target import Target, host
 from glubina.graph import Node, ops
@@ -145,6 +145,19 @@ HALVES = [
 def test_half_vectors_where_whole_ones_would_be_partly_empty(layer, cpu):
     text = host().features if cpu == host().cpu else "-prefer-256-bit"
     both(*layer, target=dataclasses.replace(host(), cpu=cpu, features=text))
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize(("batch", "extent"), [(1, 5), (3, 9)])
+def test_channels_are_shared_out_where_the_filter_leaves_the_cache(
+    batch, extent, groups, monkeypatch
+):
+    monkeypatch.setattr(conv_plan, "FILTER_BYTES", 1 << 10)
+    monkeypatch.setattr(conv_plan, "STRIP_BYTES", 1 << 13)  # several strips of an image too
+    verify(
+        forward((batch, extent, extent, 40), (3, 3), 120, geometry(stride=(2, 1), groups=groups)),
+        360,
+    )
 
 
 @pytest.mark.parametrize("groups", [1, 2])
