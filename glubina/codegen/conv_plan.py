@@ -291,7 +291,9 @@ def _numbers(shape: ConvShape, plan: ConvPlan, phases: Sequence[AxisPhase]) -> t
         panels = plan.panels * (1 if plan.depthwise else plan.groups)
         strips = shape.batch * -(-count // fits)
         parts = min(panels, -(-ITEMS // max(strips, 1)))
-        rows = fits if strips * parts >= 8 else min(fits, -(-count * shape.batch * parts // 8))
+        rows = fits
+        if strips * parts < ITEMS // 8:
+            rows = min(fits, -(-count * shape.batch * parts // (ITEMS // 8)))
     rows = max(1, rows)
     numbers = [shape.batch, rows, -(-count // rows), parts, *shape.spatial]
     for phase in phases:
