@@ -225,8 +225,9 @@ def phases_of(shape: ConvShape) -> list[list[AxisPhase]]:
 def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCall]:
     """The calls that make up a convolution, one per phase, with their numbers.
 
-    Numbers: batch, rows per strip, strips per image, parts of the channels, the input's extents per
-    axis, nine numbers per axis (AxisPhase), and the window's extents. A single axis is cut into strips of blocks.
+    Numbers: batch, rows per strip, strips per image, parts of the channels, the input's extents
+    per axis, nine numbers per axis (AxisPhase), and the window's extents. A single axis is cut
+    into strips of blocks.
     """
     a = shape.geometry
     rank = len(shape.spatial)
