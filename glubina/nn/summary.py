@@ -12,8 +12,10 @@ from glubina.graph import Node, ShapeError, ops
 from glubina.graph.node import Shape, topological
 from glubina.graph.ops import opened
 from glubina.graph.ops.scan import body_of
+from glubina.nn.checks import positive
 from glubina.nn.embedding import Embedding
 from glubina.nn.module import Module
+from glubina.nn.planned import StepPlan, plan_step
 from glubina.tensor import Tensor, no_grad
 
 
@@ -34,7 +36,7 @@ class Summary:
     """The layers of a network, and what they come to.
 
     bytes: of parameters and buffers. activations: bytes of all layers' outputs for one example
-    (None without an input shape).
+    (None without an input shape). step: what a training step takes (None without a batch size).
     """
 
     rows: tuple[Row, ...]
@@ -43,6 +45,7 @@ class Summary:
     bytes: int
     flops: int | None
     activations: int | None
+    step: StepPlan | None = None
 
     def __str__(self) -> str:
         head = ("layer", "kind", "output", "parameters", "FLOPs")
@@ -68,19 +71,38 @@ class Summary:
                 f"per example: {self.flops:,} FLOPs forward, "
                 f"{_bytes(self.activations)} of layer outputs"
             )
+        if self.step is not None:
+            step = self.step
+            lines.append(
+                f"a training step of {step.batch_size:,}: {step.flops:,} FLOPs; "
+                f"{_bytes(step.peak)} of memory, {_bytes(step.working)} of it between its kernels"
+            )
         return "\n".join(lines)
 
 
-def summary(model: Module, input_shape: Shape | None = None, dtype: Any = None) -> Summary:
+def summary(
+    model: Module,
+    input_shape: Shape | None = None,
+    dtype: Any = None,
+    batch_size: int | None = None,
+) -> Summary:
     """What a network consists of; nothing is computed.
 
     input_shape: one example's, without the batch axis. Layers that take their sizes from the data
     take them from it. dtype: of the input; the parameters' unless given, or int64 for a network
-    that begins with an embedding.
+    that begins with an embedding. batch_size: plan a training step of so many examples, with the
+    loss and the optimizer that the model was compiled with.
     """
     outputs: dict[Module, tuple[Shape, int, int]] = {}
+    step = None
     if input_shape is not None:
-        outputs = _outputs(model, tuple(input_shape), dtype)
+        wanted = np.dtype(_input_dtype(model) if dtype is None else dtype)
+        outputs, result = _outputs(model, tuple(input_shape), wanted)
+        if batch_size is not None:
+            given = tuple(input_shape), wanted
+            step = plan_step(model, positive("batch_size", batch_size), given, result)
+    elif batch_size is not None:
+        raise ValueError("summary: a batch_size needs the input_shape too")
     rows = [
         _row(name or type(model).__name__, module, outputs)
         for name, module in model.named_modules()
@@ -97,6 +119,7 @@ def summary(model: Module, input_shape: Shape | None = None, dtype: Any = None) 
         bytes=sum(math.prod(t.shape) * t.dtype.itemsize for t in held),
         flops=sum(flops for _, flops, _ in found) if found and known else None,
         activations=sum(size for _, _, size in found) if found and known else None,
+        step=step,
     )
 
 
@@ -117,9 +140,14 @@ def _row(name: str, module: Module, outputs: dict[Module, tuple[Shape, int, int]
     return Row(name, type(module).__name__, shape, count, frozen, flops)
 
 
-def _outputs(model: Module, input_shape: Shape, dtype: Any) -> dict[Module, tuple[Shape, int, int]]:
-    """Of each layer the output's shape, FLOPs and bytes, from a forward that stays pending."""
-    x = Tensor(np.zeros((1, *input_shape), _input_dtype(model) if dtype is None else dtype))
+def _outputs(
+    model: Module, input_shape: Shape, dtype: np.dtype[Any]
+) -> tuple[dict[Module, tuple[Shape, int, int]], Shape]:
+    """Of each layer the output's shape, FLOPs and bytes, from a forward that stays pending.
+
+    Besides, the shape of one example's outputs of the whole network.
+    """
+    x = Tensor(np.zeros((1, *input_shape), dtype))
     found: dict[Module, tuple[Shape, int, int]] = {}
     counted: set[object] = set()
 
@@ -138,7 +166,7 @@ def _outputs(model: Module, input_shape: Shape, dtype: Any) -> dict[Module, tupl
     model.eval()
     try:
         with no_grad():
-            model(x)
+            result = model(x)
     except ShapeError as error:
         raise ShapeError(f"summary for examples of shape {input_shape}: {error}") from error
     finally:
@@ -146,7 +174,9 @@ def _outputs(model: Module, input_shape: Shape, dtype: Any) -> dict[Module, tupl
             module.training = mode
         for remove in removers:
             remove()
-    return found
+    while isinstance(result, (tuple, list)) and result:
+        result = result[0]
+    return found, result.shape[1:]
 
 
 def _input_dtype(model: Module) -> Any:

@@ -111,15 +111,21 @@ class Trainable:
         trainer = self._trainer or Trainer(self._as_model())
         return trainer.predict(x, batch_size, views)
 
-    def summary(self, input_shape: Shape | None = None, dtype: Any = None) -> None:
+    def summary(
+        self,
+        input_shape: Shape | None = None,
+        dtype: Any = None,
+        batch_size: int | None = None,
+    ) -> None:
         """Print the layers: outputs, parameters, arithmetic, memory.
 
         `input_shape` is one example's, without the batch axis; with it output shapes and
-        arithmetic are known. dtype: of the input. `nn.summary` gives the same as an object.
+        arithmetic are known. dtype: of the input. batch_size: what a training step of so many
+        examples takes is planned too. `nn.summary` gives the same as an object.
         """
         from glubina.nn.summary import summary
 
-        print(summary(self._as_model(), input_shape, dtype))
+        print(summary(self._as_model(), input_shape, dtype, batch_size))
 
     def _compiled(self, verb: str) -> Trainer:
         if self._trainer is None:

@@ -12,15 +12,14 @@ from glubina.graph.node import Node
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import programs
 from glubina.tensor.anomaly import all_finite
-from glubina.tensor.base import TensorBase, consume_value, made, wrap
-from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
-from glubina.tensor.convert import as_tensor, settled
+from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer
+from glubina.tensor.convert import settled
 from glubina.tensor.errors import TraceError
 from glubina.tensor.mode import mode
+from glubina.tensor.outline import Outline, Place, outlined
 from glubina.tensor.ownership import if_own, is_own
-from glubina.tensor.realise import realise, realise_pending, settle
-from glubina.tensor.structure import structure
-from glubina.tensor.trace import Guard, Trace, advanced, resolved
+from glubina.tensor.realise import realise, settle
+from glubina.tensor.trace import Guard, Trace
 
 if TYPE_CHECKING:
     from glubina.tensor.anomaly import Detector
@@ -32,79 +31,33 @@ R = TypeVar("R")
 _SLICE = 0.05  # seconds of native steps between two looks at Python's signals
 
 
-class _Result:
-    """Where a tensor stood in what the function returned."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
 def record(function: Callable[..., Any], args: Any, kwargs: Any, keep: bool) -> Recording:
     """Run a function on arguments without values, and make a program of what it did."""
-    realise_pending()
-    trace = Trace()
-    arguments: list[Cell] = []
-    inside = _placeholders((args, kwargs), arguments, {})
-    first = [cell.node for cell in arguments]
-    mode.trace = trace
-    # what the function makes and leaves behind will never have a value: it is not waited for
-    pending, made.pending = made.pending, []
-    try:
-        returned = function(*inside[0], **inside[1])
-        results: list[Tensor] = []
-        form = _form(returned, results)
-        nodes = [consume_value(t) for t in results]
-        return _recording(trace, arguments, first, form, nodes, keep)
-    finally:
-        mode.trace, made.pending = None, pending
-        for tensor, before in trace.gradients.items():
-            tensor.grad = before
-        for cell, content in trace.written.items():
-            content.restore(cell)
+    with outlined(function, args, kwargs, keep) as outline:
+        return _recording(outline)
 
 
-def _placeholders(value: Any, cells: list[Cell], known: dict[tuple[Cell, bool], Tensor]) -> Any:
-    """The arguments with tensors without values in place of tensors and arrays.
-
-    Arguments that are one tensor are one inside as well, so that a change of one is seen by all.
-    """
-    if isinstance(value, np.ndarray):
-        value = as_tensor(value)
-    if isinstance(value, TensorBase):
-        same = value._cell, value._requires_grad
-        if same not in known:
-            tensor = known[same] = wrap(placeholder(value.shape, value.dtype))
-            if value._requires_grad:
-                tensor.requires_grad_()
-        cells.append(known[same]._cell)
-        return known[same]
-    if isinstance(value, tuple):
-        items = [_placeholders(v, cells, known) for v in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, list):
-        return [_placeholders(v, cells, known) for v in value]
-    if isinstance(value, dict):
-        return {k: _placeholders(v, cells, known) for k, v in value.items()}
-    return value
-
-
-def _form(value: Any, results: list[Tensor]) -> Any:
-    """What was returned, with a mark in place of each tensor."""
-    if isinstance(value, TensorBase):
-        results.append(value)  # type: ignore[arg-type]
-        return _Result(len(results) - 1)
-    if isinstance(value, tuple):
-        items = [_form(v, results) for v in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, list):
-        return [_form(v, results) for v in value]
-    if isinstance(value, dict):
-        return {k: _form(v, results) for k, v in value.items()}
-    return value
+def _recording(made: Outline) -> Recording:
+    """The program, and where its inputs come from and its outputs go."""
+    key = ("recorded", *made.found.key, tuple(made.updates))
+    leaves = made.found.leaves
+    program = programs.find(key, made.outputs, leaves, made.updates, merge=False)
+    sources = [_source(made.trace, made.first, leaves[i]) for i in program.inputs]
+    arguments = made.arguments
+    targets = [arguments.index(cell) if cell in arguments else cell for cell in made.cells]
+    changed = {cell for cell in made.trace.written if cell not in arguments}
+    if any(type(target) is int for target in targets):
+        changed |= set(made.trace.reads.values())
+    own = frozenset(changed.difference(arguments))
+    recording = Recording(made.trace, program, sources, targets, made.form, made.gradients, own)
+    if mode.detector is not None:
+        recording.graph = made.outputs, [leaves[i] for i in program.inputs]
+    return recording
 
 
 def _filled(form: Any, results: list[Tensor]) -> Any:
-    if type(form) is _Result:
+    """What a function returned, with the results in their places."""
+    if type(form) is Place:
         return results[form.number]
     if isinstance(form, tuple):
         items = [_filled(v, results) for v in form]
@@ -114,57 +67,6 @@ def _filled(form: Any, results: list[Tensor]) -> Any:
     if isinstance(form, dict):
         return {k: _filled(v, results) for k, v in form.items()}
     return form
-
-
-def _value(cell: Cell) -> Node:
-    """The node of a written cell's final content."""
-    node = cell.node
-    return node.origin if type(node) is Leaf and node.origin is not None else node
-
-
-def _recording(
-    trace: Trace, arguments: list[Cell], first: list[Node], form: Any, nodes: list[Node], keep: bool
-) -> Recording:
-    """Put the program together: outputs are the written cells, the results, the gradients."""
-    cells = list(trace.written)
-    starts = [content.node for content in trace.written.values()]
-    outputs = [_value(cell) for cell in cells]
-    for generator, draws in trace.draws.items():
-        cells.append(generator.cell())
-        starts.append(generator.cell().node)
-        outputs.append(advanced(generator.cell().node, draws))
-    gradients: list[Tensor] = []
-    for tensor, before in trace.gradients.items():
-        if tensor._cell in arguments:
-            raise TraceError(
-                "backward() in a compiled function gives its arguments no `grad`; use "
-                "gl.value_and_grad in the function and return the gradients"
-            )
-        if tensor.grad is None or (tensor._cell in trace.written and not keep):
-            continue
-        if before is None:
-            gradients.append(tensor)
-            nodes = [*nodes, consume_value(tensor.grad)]
-        else:
-            cells.append(before._cell)
-            starts.append(before._cell.node)
-            outputs.append(consume_value(tensor.grad))
-    outputs = resolved([*outputs, *nodes])
-    found = structure(outputs, merge=False)
-    places: dict[Node, int] = {leaf: i for i, leaf in enumerate(found.leaves)}
-    updates = [places.get(node, -1) for node in starts] + [-1] * len(nodes)
-    key = ("recorded", *found.key, tuple(updates))
-    program = programs.find(key, outputs, found.leaves, updates, merge=False)
-    sources = [_source(trace, first, found.leaves[i]) for i in program.inputs]
-    targets = [arguments.index(cell) if cell in arguments else cell for cell in cells]
-    changed = {cell for cell in trace.written if cell not in arguments}
-    if any(type(target) is int for target in targets):
-        changed |= set(trace.reads.values())
-    own = frozenset(changed.difference(arguments))
-    recording = Recording(trace, program, sources, targets, form, gradients, own)
-    if mode.detector is not None:
-        recording.graph = outputs, [found.leaves[i] for i in program.inputs]
-    return recording
 
 
 _Source = tuple[Literal["argument"], int] | tuple[Literal["cell"], Cell] | Buffer
@@ -334,7 +236,7 @@ class Recording:
             for tensor, gradient in zip(self.gradients, results[split:], strict=True):
                 tensor.grad = gradient
         form = self.form
-        return results[form.number] if type(form) is _Result else _filled(form, results)
+        return results[form.number] if type(form) is Place else _filled(form, results)
 
     def _settle(self, arguments: list[Cell], inputs: list[Buffer], outputs: list[Buffer]) -> None:
         for target, buffer, (take, _, (shape, dtype)) in zip(self.targets, outputs, self.outputs):

@@ -1,0 +1,96 @@
+"""What a training step of a network will take: arithmetic and memory, planned but not run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glubina.graph.node import Shape, topological
+from glubina.tensor import Tensor
+from glubina.tensor.base import wrap
+from glubina.tensor.cell import placeholder
+from glubina.tensor.outline import translated
+from glubina.train.protocol import behaving, takes_labels
+
+if TYPE_CHECKING:
+    from glubina.nn.module import Module
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """A training step: forward, backward, update.
+
+    flops: additions, multiplications and the like, as if every convolution were computed directly.
+    working: bytes between its kernels. held: bytes of parameters, gradients that are kept, moments
+    and the mini-batch. peak: both together.
+    """
+
+    batch_size: int
+    flops: int
+    working: int
+    held: int
+
+    @property
+    def peak(self) -> int:
+        """Bytes that the step takes in all."""
+        return self.working + self.held
+
+
+def plan_step(
+    model: Module, batch_size: int, x: tuple[Shape, np.dtype[Any]], outputs: Shape
+) -> StepPlan:
+    """Plan a training step of a mini-batch; nothing is compiled or run.
+
+    x: the shape of one input, and its dtype; outputs: the shape of one example's outputs. The
+    loss and the optimizer are those that the model was compiled with; without them the step is
+    forward and backward of the outputs' mean.
+    """
+    trainer = model._trainer
+    loss = None if trainer is None else trainer.loss
+    optimizer = None if trainer is None else trainer.optimizer
+    inputs = wrap(placeholder((batch_size, *x[0]), x[1]))
+    targets = _targets(model, loss, (batch_size, *outputs))
+
+    def step(x: Tensor, y: Tensor) -> Tensor:
+        model.zero_grad()
+        made = model(x)
+        first = made[0] if isinstance(made, (tuple, list)) else made
+        value: Tensor = first.mean() if loss is None else loss(made, y)
+        value.backward()
+        if optimizer is not None:
+            optimizer.step()
+        return value.detach()
+
+    with behaving(model, training=True):
+        found = translated(step, inputs, targets)
+    plan = found.laid.plan
+    pairs = zip(plan.outputs, plan.donated, strict=True)
+    held = sum(spec.nbytes for spec in plan.inputs)
+    held += sum(spec.nbytes for spec, taken in pairs if taken < 0)
+    return StepPlan(batch_size, flops_of(found.outputs), plan.arena_bytes, held)
+
+
+def _targets(model: Module, loss: Any, outputs: Shape) -> Tensor:
+    """Stand-ins for what the loss compares the outputs with."""
+    if loss is not None and takes_labels(loss):
+        return wrap(placeholder(outputs[:-1], np.dtype(np.int64)))
+    dtype = next((p.dtype for p in model.parameters() if p.dtype.kind == "f"), np.dtype("f4"))
+    return wrap(placeholder(outputs, dtype))
+
+
+def flops_of(outputs: Any) -> int:
+    """The arithmetic of a graph in primitives, that of loops for each of their steps."""
+    from glubina.graph import ops
+    from glubina.graph.ops.scan import body_of
+    from glubina.nn.summary import arithmetic
+
+    total, loops = 0, set[Any]()
+    for node in topological(outputs):
+        total += arithmetic(node) if node.sources else 0
+        if node.op is ops.SCAN and (node.sources, node.attributes.loop) not in loops:
+            loops.add((node.sources, node.attributes.loop))
+            inner = sum(map(arithmetic, topological(body_of(node))))
+            total += node.attributes.loop.steps * inner
+    return total
