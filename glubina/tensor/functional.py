@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from glubina.graph import ops
 from glubina.graph.node import Node
 from glubina.tensor.base import TensorBase, consume, made, wrap
+from glubina.tensor.cell import Cell
 from glubina.tensor.convert import as_tensor
 from glubina.tensor.errors import DTypeError, GradientError, ShapeError
 from glubina.tensor.mode import enable_grad, mode
@@ -94,15 +95,28 @@ _MOST_CALLS = 16
 
 
 def _settle(args: Sequence[Any]) -> None:
-    """Work the arguments out after so many calls in which nobody asked for a value.
+    """Work the arguments out if values are being asked for, or after so many calls without that.
 
-    A loop `w = w - rate * grad(loss)(w)` would make one graph of all its steps otherwise.
+    A loop `w = w - rate * grad(loss)(w)` would make one graph of all its steps otherwise, and one
+    that looks at the loss would work out all steps before anew for each look.
     """
+    asked = not made.differentiated
     made.differentiated += 1
-    if made.differentiated > _MOST_CALLS:
-        cells = [x._cell for x in args if isinstance(x, TensorBase)]
-        made.differentiated = 0
-        realise(cells)
+    if asked or made.differentiated > _MOST_CALLS:
+        realise(_cells(args))
+        made.differentiated = 1
+
+
+def _cells(value: Any) -> Iterator[Cell]:
+    """The cells of the tensors in lists, tuples and dicts."""
+    if isinstance(value, TensorBase):
+        yield value._cell
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _cells(part)
+    elif isinstance(value, (list, tuple)) and not _is_numbers(value):
+        for part in value:
+            yield from _cells(part)
 
 
 def _as_variables(value: Any, nodes: list[Node]) -> tuple[Any, bool]:

@@ -25,15 +25,18 @@ Put = Callable[["Tensor", "Tensor"], "Tensor"]
 class View(NamedTuple):
     """Which cell a cell is a part of, through whom, and by which steps.
 
+    root: held, as a part's parts have to find it and each other when nobody else holds it any more.
     steps: pairs (get, put): `get(whole)` is the part, `put(whole, part)` the whole with the part
         in its place.
     straight: whether the part's elements lie in the whole in the part's own order.
+    part: the tensor with this cell, which may come to require gradients.
     """
 
-    root: weakref.ref[Cell]
+    root: Cell
     owner: weakref.ref[Tensor]
     steps: tuple[tuple[Get, Put], ...]
     straight: bool
+    part: weakref.ref[Tensor]
 
 
 class Parts:
@@ -63,14 +66,12 @@ def link(part: Tensor, whole: Tensor, get: Get, put: Put, straight: bool = True)
     if cell is whole._cell:
         return
     if above is None:
-        view = View(weakref.ref(whole._cell), weakref.ref(whole), ((get, put),), straight)
+        view = View(whole._cell, weakref.ref(whole), ((get, put),), straight, weakref.ref(part))
     else:
         steps = (*above.steps, (get, put))
-        view = View(above.root, above.owner, steps, straight and above.straight)
-    root = view.root()
-    if root is None:
-        return
-    cell.view = view
+        straight = straight and above.straight
+        view = View(above.root, above.owner, steps, straight, weakref.ref(part))
+    cell.view, root = view, view.root
     if root.views is None:
         root.views = Parts()
     root.views.add(cell)
@@ -97,8 +98,8 @@ def spread(tensor: Tensor) -> None:
     """Write what was just written to this tensor to the whole it is a part of, and its parts."""
     cell = tensor._cell
     view = cell.view
-    root = cell if view is None else view.root()
-    if view is not None and root is not None:
+    root = cell if view is None else view.root
+    if view is not None:
         whole = _handle(root, view.owner())
         values = [whole]
         for get, _ in view.steps[:-1]:
@@ -107,15 +108,15 @@ def spread(tensor: Tensor) -> None:
         for value, (_, put) in zip(reversed(values), reversed(view.steps), strict=True):
             new = put(value, new)
         _set(whole, new)
-    if root is None or root.views is None:
+    if root.views is None:
         return
     whole = _handle(root, view.owner() if view is not None else tensor)
     for part in root.views.alive():
-        if part is not cell and part.view is not None and part.view.root() is root:
+        if part is not cell and part.view is not None and part.view.root is root:
             value = whole
             for get, _ in part.view.steps:
                 value = get(value)
-            _set(_handle(part, None), value)
+            _set(_handle(part, part.view.part()), value)
 
 
 def _handle(cell: Cell, owner: Tensor | None) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 import glubina.tensor as gl
 from glubina.graph import ops
 from glubina.tensor.axes import as_axis
@@ -42,6 +44,14 @@ def permute(input: Any, *dims: Any) -> Any:
                   lambda v: gl.permute_dims(v, back))  # fmt: skip
 
 
+def movedim(input: Any, source: Any, destination: Any) -> Any:
+    """The axes at `source` moved to `destination`; the others keep their order."""
+    x = as_tensor(input)
+    return turned(x, gl.moveaxis(x, source, destination),
+                  lambda v: gl.moveaxis(v, source, destination),
+                  lambda v: gl.moveaxis(v, destination, source))  # fmt: skip
+
+
 def view(input: Any, *shape: Any) -> Any:
     """The same elements under another shape; changes of either one show in the other."""
     return reshaped(input, gl.reshape(input, *shape))
@@ -50,6 +60,11 @@ def view(input: Any, *shape: Any) -> Any:
 def view_as(input: Any, other: Any) -> Any:
     """Under the shape of another tensor."""
     return reshaped(input, gl.reshape(input, tuple(other.shape)))
+
+
+def reshape(input: Any, shape: Any) -> Any:
+    """The same elements under another shape; one extent may be -1."""
+    return reshaped(input, gl.reshape(input, shape), copies=True)
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
@@ -257,12 +272,14 @@ def diag(input: Any, diagonal: int = 0) -> Any:
 
 def diagonal_of(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """The diagonal of two axes as a new last axis."""
-    x = gl.moveaxis(input, (dim1, dim2), (-2, -1))
+    x = movedim(input, (dim1, dim2), (-2, -1))
     rows, columns = x.shape[-2:]
     first, second = max(-offset, 0), max(offset, 0)
     length = max(0, min(rows - first, columns - second))
     places = gl.arange(length) * (columns + 1) + (first * columns + second)
-    return faced(gl.take(gl.reshape(x, (*x.shape[:-2], rows * columns)), places, -1))
+    part = gl.take(gl.reshape(x, (*x.shape[:-2], rows * columns)), places, -1)
+    steps = np.arange(length)
+    return indexed(x, part, (..., steps + first, steps + second))
 
 
 def trace(input: Any) -> Any:
@@ -309,13 +326,12 @@ FUNCTIONS: dict[str, Any] = all_telling({
     "tril": adapted(gl.tril, "input", diagonal="k"),
     "triu": adapted(gl.triu, "input", diagonal="k"),
     "masked_select": adapted(gl.masked_select, "input", "mask"),
-    "movedim": adapted(gl.moveaxis, "input", "source", "destination", name="movedim"),
+    "movedim": movedim,
     "tile": adapted(gl.tile, "input", "dims"),
-    "reshape": adapted(gl.reshape, "input", "shape"),
     "broadcast_to": adapted(gl.broadcast_to, "input", "size"),
     "take_along_dim": adapted(gl.take_along_axis, "input", "indices", dim="axis",
                               name="take_along_dim"),
-    "transpose": transpose, "t": t, "permute": permute, "flatten": flatten,
+    "reshape": reshape, "transpose": transpose, "t": t, "permute": permute, "flatten": flatten,
     "unflatten": unflatten, "squeeze": squeeze, "unsqueeze": unsqueeze, "split": split,
     "chunk": chunk, "narrow": narrow, "select": select, "gather": gather, "take": take,
     "scatter": scatter, "scatter_add": scatter_add, "index_select": index_select,

@@ -42,7 +42,7 @@ def reshaped(whole: Any, part: gl.Tensor, copies: bool = False) -> Any:
 
 
 def indexed(whole: gl.Tensor, part: gl.Tensor, index: Any) -> Any:
-    """A slice of a tensor, which changes with it."""
+    """A slice or a diagonal of a tensor, which changes with it."""
     link(part, whole, lambda w: _item(w, index), lambda w, value: _replaced(w, index, value))
     return faced(part)
 

@@ -44,6 +44,40 @@ def test_a_part_sees_changes_of_the_whole() -> None:
     assert turned[2].tolist() == [1.0, 50.0]
 
 
+def test_the_whole_need_not_be_held() -> None:
+    x = torch.arange(6).reshape(2, 3)
+    x[0][1] = 50
+    assert x.tolist() == [[0, 50, 2], [3, 4, 5]]
+    a = torch.arange(6)
+    first = a[:4]
+    second = first[1:]
+    del a
+    first[1] = 9
+    second[1] = 7
+    assert first.tolist() == [0, 9, 7, 3]
+    assert second.tolist() == [9, 7, 3]
+
+
+def test_diagonals_moved_axes_and_the_function_reshape() -> None:
+    x = torch.zeros(2, 3)
+    x.diagonal().add_(1)
+    x.diagonal(1).fill_(2)
+    torch.movedim(x, 0, 1)[0].mul_(5)
+    torch.reshape(x, (3, 2))[1, 1] = 7
+    assert x.tolist() == [[5.0, 2.0, 0.0], [7.0, 1.0, 2.0]]
+
+
+def test_what_is_written_makes_the_other_parts_require_gradients() -> None:
+    w = torch.ones(2, requires_grad=True)
+    whole = torch.zeros(4).view(2, 2)
+    one, other = whole[0], whole[0]
+    one[0] = w.sum() * 3
+    assert whole.requires_grad
+    assert other.requires_grad
+    other.sum().backward()
+    assert w.grad.tolist() == [3.0, 3.0]
+
+
 def test_copies_are_no_views() -> None:
     x = torch.arange(6.0).view(2, 3)
     for copy in (x.clone(), x[[0, 1]], x[x > -1], x.t().contiguous(), x.t().reshape(-1), x + 0):
