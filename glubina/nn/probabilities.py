@@ -43,11 +43,19 @@ def _balanced(reduction: str, z: Node, t: Node, positive: Node, *factors: Node) 
 
 @Formula
 def _from_probabilities(reduction: str, p: Node, t: Node, *factors: Node) -> Node:
-    one, least = number(p, 1), number(p, -100)
+    one, least, nearest = number(p, 1), number(p, -100), number(p, 1e-12)
+    slope = number(p, 1e12)
 
     def log(x: Node) -> Node:
-        """The logarithm, at least −100, so that p = 0 gives a number."""
-        return ops.maximum(ops.log(x), least)
+        """The logarithm, at least −100, its derivative at most 10¹², so that p = 0 gives numbers.
+
+        Below 10⁻¹² it is what `log` gives plus 0 = x − x, of which only the derivative is felt:
+        that of the logarithm itself would be 1/0 there, and 0 · 1/0 behind a sigmoid.
+        """
+        near = ops.less(x, nearest)
+        fixed = ops.detach(ops.maximum(ops.log(x), least))
+        line = ops.add(fixed, ops.multiply(slope, ops.subtract(x, ops.detach(x))))
+        return ops.where(near, line, ops.log(ops.where(near, one, x)))
 
     yes = ops.multiply(t, log(p))
     no = ops.multiply(ops.subtract(one, t), log(ops.subtract(one, p)))

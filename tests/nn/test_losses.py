@@ -180,6 +180,29 @@ def test_bce_of_certainty_is_finite() -> None:
     np.testing.assert_array_equal(F.binary_cross_entropy(p, t, None, "none").numpy(), [100, 100, 0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bce_behind_a_sigmoid_at_its_ends_has_a_finite_gradient(dtype: type) -> None:
+    ends = np.array([200.0, 200.0, -800.0, -800.0, 40.0, -40.0], dtype)
+    labels = gl.tensor(np.array([1, 0, 1, 0, 1, 1], dtype))
+    z = gl.tensor(ends, requires_grad=True)
+    F.binary_cross_entropy(gl.sigmoid(z), labels, None, "sum").backward()
+    assert z.grad is not None
+    assert np.isfinite(z.grad.numpy()).all()
+    np.testing.assert_allclose(z.grad.numpy()[-1], -4.248354e-06, rtol=1e-4)  # σ(−40) · 10¹²
+
+
+def test_bce_of_certainty_has_the_derivative_of_the_clamped_quotient() -> None:
+    """(p − t) / max(p (1 − p), 10⁻¹²)"""
+    p = np.array([0.0, 0.0, 1.0, 1.0, 1e-20, 1e-5, 0.5])
+    t = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.3])
+    x = gl.tensor(p, requires_grad=True)
+    F.binary_cross_entropy(x, gl.tensor(t), None, "sum").backward()
+    expected = (p - t) / np.maximum(p * (1 - p), 1e-12)
+    expected[[1, 3]] = [1, -1]  # the other term's derivative, which the quotient forgets
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-6)
+
+
 def test_batchmean() -> None:
     found = nn.KLDivLoss("batchmean")(gl.tensor(Y), gl.tensor(Q)).item()
     assert found == pytest.approx((Q * (np.log(Q) - Y)).sum() / 4, rel=1e-12)
