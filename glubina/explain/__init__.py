@@ -9,6 +9,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from glubina.explain import landscape
 from glubina.explain.computation import Edge, Explanation, Vertex
 from glubina.explain.diagnosis import Diagnosis, diagnose
 from glubina.explain.errors import ExplainError
@@ -34,6 +35,7 @@ __all__ = [
     "diagnose",
     "explain",
     "ladder",
+    "landscape",
     "paths",
 ]
 
