@@ -249,9 +249,11 @@ class Explanation:
 
     # -- finding ---------------------------------------------------------------------------------
 
-    def __getitem__(self, which: str | int | Tensor) -> Vertex:
-        """The vertex of a name, a number, or a tensor."""
-        if isinstance(which, Tensor):
+    def __getitem__(self, which: str | int | Tensor | Vertex) -> Vertex:
+        """The vertex of a name, a number, or a tensor; a vertex of this computation itself."""
+        if isinstance(which, Vertex):
+            found = [v for v in self.nodes if v is which]
+        elif isinstance(which, Tensor):
             node = _visible(which._cell.node)
             found = [v for v in self.nodes if v.node in (node, which._cell.leaf)]
         else:

@@ -94,8 +94,8 @@ def influence(
     target_index: tuple[int, ...] | None = None,
 ) -> Influence:
     """As `Explanation.paths`."""
-    start = _vertex(explanation, source)
-    end = explanation.output if target is None else _vertex(explanation, target)
+    start = explanation[source]
+    end = explanation.output if target is None else explanation[target]
     seed = _seed(end, target_index)
     found = [_path(edges, seed, source_index) for edges in _routes(start, end)]
     whole = seed if start is end else np.zeros(start.shape, seed.dtype)
@@ -103,12 +103,6 @@ def influence(
     for path in found:
         total = total + path.product
     return Influence(start, end, tuple(found), total)
-
-
-def _vertex(explanation: Explanation, which: Any) -> Vertex:
-    from glubina.explain.computation import Vertex
-
-    return which if isinstance(which, Vertex) else explanation[which]
 
 
 def _seed(end: Vertex, index: tuple[int, ...] | None) -> Array:

@@ -54,10 +54,7 @@ class Local:
     @cached_property
     def _result(self) -> Node:
         """The node over its inputs, opened to primitives."""
-        table = self._inputs
-        inner = [remake(self.node, tuple([self._replaced(s) for s in self.node.sources]))]
-        assert table is self._inputs
-        return opened(inner)[0]
+        return opened([remake(self.node, tuple([self._replaced(s) for s in self.node.sources]))])[0]
 
     def _replaced(self, source: Node) -> Node:
         table = self._inputs
@@ -81,7 +78,7 @@ class Local:
         found = expand(backward({self._result: self._seed}, inputs))
         return dict(zip(self.sources, found, strict=True))
 
-    @property
+    @cached_property
     def elementwise(self) -> bool:
         """Whether nothing but element-wise operations and forms of one size lie in between."""
         return all(

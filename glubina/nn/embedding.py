@@ -32,8 +32,24 @@ def embedding(x: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tens
     padding_idx: a symbol whose row gets no gradient. IndexRangeError for a symbol that is none.
     """
     whole_numbers(x)
-    padding = -1 if padding_idx is None else padding_idx % weight.shape[0]
+    padding = -1 if padding_idx is None else symbol(padding_idx, weight.shape[0])
     return apply(_embedding, x, weight, settings=(padding,))
+
+
+def symbol(padding_idx: int, symbols: int) -> int:
+    """The number of the padding symbol, counted from the first; ValueError if it is none."""
+    if not -symbols <= padding_idx < symbols:
+        raise ValueError(f"padding_idx {padding_idx} is none of {symbols} symbols")
+    return padding_idx % symbols
+
+
+def draw_rows(weight: Parameter, padding_idx: int | None) -> None:
+    """Draw vectors from the standard normal distribution; that of the padding symbol is zero."""
+    init.normal_(weight)
+    if padding_idx is not None:
+        values = np.array(weight.numpy())
+        values[padding_idx] = 0
+        put(weight, values)
 
 
 @register
@@ -49,19 +65,13 @@ class Embedding(Module):
     ) -> None:
         self.num_embeddings = positive("num_embeddings", num_embeddings)
         self.embedding_dim = positive("embedding_dim", embedding_dim)
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ValueError(f"padding_idx {padding_idx} is none of {num_embeddings} symbols")
-        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.padding_idx = None if padding_idx is None else symbol(padding_idx, num_embeddings)
         self.weight = Parameter.of_shape((num_embeddings, embedding_dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the vectors anew."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            values = np.array(self.weight.numpy())
-            values[self.padding_idx] = 0
-            put(self.weight, values)
+        draw_rows(self.weight, self.padding_idx)
 
     def forward(self, x: Tensor) -> Tensor:
         """From symbols (...), whole numbers, to vectors (..., embedding_dim)."""

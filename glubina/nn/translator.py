@@ -75,18 +75,18 @@ class Transformer(Module):
         src_key_padding_mask: Tensor | None = None,
         tgt_key_padding_mask: Tensor | None = None,
         memory_key_padding_mask: Tensor | None = None,
-        src_is_causal: bool = False,
-        tgt_is_causal: bool = False,
+        src_is_causal: bool | None = None,
+        tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Tensor:
         """The shape of tgt; masks as in the layers."""
         for name, x in (("src", src), ("tgt", tgt)):
             if x.shape[-1:] != (self.d_model,):
                 raise ShapeError(f"expected {name} of shape (..., {self.d_model}), got {x.shape}")
-        memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
+        memory = self.encoder(src, src_mask, src_key_padding_mask, bool(src_is_causal))
         result: Tensor = self.decoder(
             tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask,
-            tgt_is_causal, memory_is_causal,
+            bool(tgt_is_causal), memory_is_causal,
         )  # fmt: skip
         return result
 

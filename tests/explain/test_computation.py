@@ -98,6 +98,16 @@ def test_vertices_are_found_by_name_number_and_tensor() -> None:
         e["b"]
 
 
+def test_vertices_stand_for_themselves_in_their_own_computation() -> None:
+    w = gl.tensor(2.0, requires_grad=True)
+    found, other = gl.explain(w * w + 3 * w), gl.explain(w * w)
+    assert found.derivation(found.nodes[0]).value == 7
+    assert found[found.output] is found.output
+    for ask in (found.derivation, found.paths):
+        with pytest.raises(ExplainError, match="is no part of this computation"):
+            ask(other.output)
+
+
 def test_whole_numbers_have_no_derivative() -> None:
     table = gl.tensor(np.ones((4, 2), np.float32), requires_grad=True)
     rows = gl.tensor(np.array([1, 3]))

@@ -112,11 +112,40 @@ def test_bags() -> None:
         parts = [weight[part] for part in np.split(flat, offsets[1:])]
         expected = [reduce(p, axis=0) if len(p) else np.zeros(3) for p in parts]
         np.testing.assert_allclose(F.embedding_bag(*given).numpy(), expected, rtol=1e-12)
-    layer = nn.EmbeddingBag(7, 3)
+    layer = nn.EmbeddingBag(7, 3, padding_idx=-1)
+    assert not layer.weight.numpy()[6].any()
     layer(gl.tensor(rows)).sum().backward()
     assert layer.weight.grad is not None
     with pytest.raises(ValueError, match="mode is 'sum', 'mean' or 'max', got 'min'"):
         nn.EmbeddingBag(7, 3, mode="min")
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("padding", [None, 1, -6])
+def test_bags_with_padding_and_ends(mode: str, padding: int | None) -> None:
+    weight = normal(7, 3)
+    flat, ends = RANDOM.integers(0, 7, 20), np.array([0, 3, 3, 11, 16, 20])
+    flat[11:16] = 1
+    parts = np.split(flat, ends[1:-1])
+    parts = [p if padding is None else p[p != 1] for p in parts]
+    reduce = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode]
+    expected = [reduce(weight[p], axis=0) if len(p) else np.zeros(3) for p in parts]
+    w = gl.tensor(weight)
+
+    def bags(x: gl.Tensor, offsets: gl.Tensor, rows: gl.Tensor = w) -> gl.Tensor:
+        return F.embedding_bag(x, rows, offsets, mode, None, True, padding)
+
+    given = gl.tensor(flat), gl.tensor(ends)
+    for run in (bags, gl.compile(bags)):
+        np.testing.assert_allclose(run(*given).numpy(), expected, rtol=1e-12)
+    rows = gl.tensor(flat.reshape(4, 5))
+    both = F.embedding_bag(rows, w, None, mode, None, False, padding)
+    starts = gl.tensor(np.arange(0, 20, 5))
+    same = F.embedding_bag(given[0], w, starts, mode, None, False, padding)
+    np.testing.assert_allclose(both.numpy(), same.numpy(), rtol=1e-12)
+    assert gl.check_gradients(bags, *given, w)
+    with pytest.raises(ValueError, match="padding_idx 7 is none of 7 symbols"):
+        F.embedding_bag(rows, w, padding_idx=7)
 
 
 def test_losses_of_several_labels() -> None:

@@ -153,6 +153,9 @@ def test_bags_and_given_vectors() -> None:
     found = bag(torch.tensor([0, 1, 3]), torch.tensor([0, 2]))
     assert found.tolist() == [[1.5, 2.5, 3.5], [9.0, 10.0, 11.0]]
     assert not bag.weight.requires_grad
+    largest = nn.EmbeddingBag(4, 3, mode="max", include_last_offset=True, padding_idx=0)
+    assert repr(largest) == "EmbeddingBag(4, 3, mode='max', padding_idx=0)"
+    assert largest(torch.tensor([0, 0]), torch.tensor([0, 2])).tolist() == [[0.0, 0.0, 0.0]]
     vectors = nn.Embedding.from_pretrained(table, freeze=False)
     assert vectors(torch.tensor([2])).tolist() == [[6.0, 7.0, 8.0]]
     assert vectors.weight.requires_grad
@@ -177,7 +180,8 @@ def test_distributions() -> None:
 def test_transformer_whole() -> None:
     torch.manual_seed(0)
     net = nn.Transformer(8, 2, 1, 1, 16, dropout=0.0)
-    mask = net.generate_square_subsequent_mask(4)
+    assert type(net.encoder.layers[0]) is nn.TransformerEncoderLayer
+    mask = nn.Transformer.generate_square_subsequent_mask(4)
     src, tgt = torch.randn(5, 2, 8), torch.randn(4, 2, 8)
     out = net(src, tgt, tgt_mask=mask)
     later = tgt.clone()

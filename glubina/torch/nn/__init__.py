@@ -44,8 +44,6 @@ from glubina.torch.nn.losses import (
 )
 from glubina.torch.nn.module import Module, Parameter
 from glubina.torch.nn.parallel import DataParallel
-from glubina.torch.nn.sequences import EmbeddingBag
-from glubina.torch.nn.transformer import Transformer
 
 globals().update(LAYERS)
 
@@ -59,7 +57,6 @@ __all__ = [
     "CosineSimilarity",
     "CrossEntropyLoss",
     "DataParallel",
-    "EmbeddingBag",
     "Fold",
     "Identity",
     "LazyConv1d",
@@ -81,7 +78,6 @@ __all__ = [
     "Softmax",
     "Softmax2d",
     "Softmin",
-    "Transformer",
     "Unfold",
     "functional",
     "init",

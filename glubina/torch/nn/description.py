@@ -83,6 +83,7 @@ def _avg_pool(rank: int) -> Callable[[Given], str]:
 
 def _embedding(given: Given) -> str:
     text = f"{given['num_embeddings']}, {given['embedding_dim']}"
+    text += f", mode={given['mode']!r}" if "mode" in given else ""
     return text if given["padding_idx"] is None else f"{text}, padding_idx={given['padding_idx']}"
 
 
@@ -144,7 +145,7 @@ _TEXTS: dict[str, Callable[[Given], str]] = {
        f"padding={_each(given['padding'], 2 * n)}, value={given['value']}" for n in (1, 2, 3)},
     "Flatten": _named("start_dim", "end_dim"),
     "Unflatten": _named("dim", "unflattened_size"),
-    "Embedding": _embedding,
+    "Embedding": _embedding, "EmbeddingBag": _embedding,
     **dict.fromkeys(("RNN", "LSTM", "GRU"), _recurrent),
     **dict.fromkeys(("RNNCell", "LSTMCell", "GRUCell"), _cell),
     "Upsample": _upsample,

@@ -82,6 +82,9 @@ _SAME = {
         "reduce~ reduction='mean'",
     "triplet_margin_loss": "anchor positive negative margin=1.0 p=2.0 eps=1e-6 swap=False "
         "size_average~ reduce~ reduction='mean'",
+    "embedding_bag": "input:x weight offsets=None max_norm!None norm_type~ "
+        "scale_grad_by_freq!False mode='mean' sparse!False per_sample_weights=None "
+        "include_last_offset=False padding_idx=None",
     "soft_margin_loss": f"input:outputs target:targets {_OLD}",
     "multilabel_margin_loss": f"input:outputs target:targets {_OLD}",
     "multilabel_soft_margin_loss": f"input:outputs target:targets weight=None {_OLD}",
@@ -437,10 +440,6 @@ __all__ = [*FUNCTIONS]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "embedding_bag":  # its room stands on this one
-        from glubina.torch.nn.sequences import embedding_bag
-
-        return embedding_bag
     if name.endswith("_") and name[:-1] in FUNCTIONS:
         return lambda input, *args, **kwargs: input.copy_(
             FUNCTIONS[name[:-1]](input, *args, **kwargs)

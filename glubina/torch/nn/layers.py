@@ -11,7 +11,7 @@ from glubina.torch.makers import tell_layer
 from glubina.torch.nn.description import text_of
 from glubina.torch.nn.layout import on_images, rank_of, spatial_of
 from glubina.torch.nn.module import FACES, Module, adopt
-from glubina.torch.nn.sequences import Packing, Pretrained
+from glubina.torch.nn.sequences import Masks, Packing, Pretrained
 from glubina.torch.specification import Specification, take_options
 from glubina.torch.tensor import faced
 
@@ -25,6 +25,9 @@ SAME = {
     "Bilinear": "in1_features in2_features out_features bias=True",
     "Embedding": "num_embeddings embedding_dim padding_idx=None max_norm!None norm_type~ "
         "scale_grad_by_freq!False sparse!False",
+    "EmbeddingBag": "num_embeddings embedding_dim max_norm!None norm_type~ "
+        "scale_grad_by_freq!False mode='mean' sparse!False _weight!None include_last_offset=False "
+        "padding_idx=None",
     "LayerNorm": "normalized_shape eps=1e-5 elementwise_affine=True bias=True",
     "RMSNorm": "normalized_shape eps=None elementwise_affine=True",
     "AlphaDropout": "p=0.5 inplace~",
@@ -79,6 +82,9 @@ SAME = {
         "batch_first=False norm_first=False bias=True"),
     "TransformerEncoder": "encoder_layer num_layers norm=None enable_nested_tensor~ mask_check~",
     "TransformerDecoder": "decoder_layer num_layers norm=None",
+    "Transformer": "d_model=512 nhead=8 num_encoder_layers=6 num_decoder_layers=6 "
+        "dim_feedforward=2048 dropout=0.1 activation='relu' custom_encoder=None "
+        "custom_decoder=None layer_norm_eps=1e-5 batch_first=False norm_first=False bias=True",
     "RReLU": "lower=0.125 upper=0.3333333333333333 inplace~",
     "SoftMarginLoss": _OLD,
     "MultiLabelMarginLoss": _OLD,
@@ -198,7 +204,11 @@ def _max_unpool(rank: int) -> Any:
     return face_of(f"MaxUnpool{rank}d", _POOL, forward)
 
 
-_BASES = {**dict.fromkeys(("RNN", "LSTM", "GRU"), (Packing,)), "Embedding": (Pretrained,)}
+_BASES: dict[str, tuple[type[Any], ...]] = {
+    **dict.fromkeys(("RNN", "LSTM", "GRU"), (Packing,)),
+    **dict.fromkeys(("Embedding", "EmbeddingBag"), (Pretrained,)),
+    "Transformer": (Masks,),
+}
 LAYERS: dict[str, Any] = {
     **{f"MaxUnpool{n}d": _max_unpool(n) for n in (1, 2, 3)},
     **{name: face_of(name, text, None, *_BASES.get(name, ())) for name, text in SAME.items()},
