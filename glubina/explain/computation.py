@@ -21,6 +21,7 @@ from glubina.graph.autodiff import expand
 from glubina.graph.interpreter import interpret
 from glubina.graph.node import Node, topological
 from glubina.graph.ops import opened
+from glubina.graph.ops.hook import arguments_of
 from glubina.graph.ops.source import INPUT
 from glubina.graph.origins import Origin
 from glubina.graph.simplify import simplify
@@ -372,6 +373,9 @@ def _visible(node: Node) -> Node:
 
 def reads_of(node: Node) -> list[Node]:
     """The nodes with vertices that a node is made of, each once, in the order of the formula."""
+    own = arguments_of(node)
+    if own is not None:
+        return list(dict.fromkeys(map(_visible, own)))
     result, inputs = opened_alone(node)
     needed = set(topological([result]))
     found: dict[Node, None] = {}

@@ -11,6 +11,7 @@ from typing import Any
 from glubina.graph.node import Node, remake, topological
 from glubina.graph.ops import input, opened
 from glubina.graph.ops.composite import COMPOSITE
+from glubina.graph.ops.hook import HOOK, arguments_of
 from glubina.tensor.cell import Leaf
 
 SUM, PRODUCT, POWER, ATOM = range(4)
@@ -53,6 +54,9 @@ def constant_of(node: Node) -> str | None:
 
 def title(node: Node) -> str:
     """What an operation is called: the primitive's name, or that of the layer's formula."""
+    if node.op is HOOK:
+        name: str = node.attributes.name
+        return name
     if node.op is not COMPOSITE:
         return node.op.name
     full: str = node.attributes.formula.name
@@ -145,6 +149,9 @@ class Writer:
         if self.latex and len(sources) == 1 and node.op.family == "elementwise":
             return self._by_formula(node), PRODUCT
         return self._call(name, sources), ATOM
+
+    def _hook(self, node: Node) -> tuple[str, int]:
+        return self._call(title(node), arguments_of(node) or ()), ATOM
 
     def _by_formula(self, node: Node) -> str:
         """The primitive's own LaTeX with the source in the place of x."""

@@ -15,7 +15,8 @@ from glubina.explain.formulas import INLINE, Writer, shortened
 from glubina.graph.autodiff import backward, expand
 from glubina.graph.interpreter import interpret
 from glubina.graph.node import Node, rebuild, remake, topological
-from glubina.graph.ops import full_like, input, opened
+from glubina.graph.ops import add, full_like, input, opened
+from glubina.graph.ops.hook import arguments_of
 from glubina.graph.simplify import simplify
 from glubina.tensor.programs import buffer_of
 
@@ -48,12 +49,19 @@ class Local:
         self._value = value
 
     @cached_property
+    def _own(self) -> tuple[Node, ...] | None:
+        """The arguments of a function whose derivative was written by hand."""
+        return arguments_of(self.node)
+
+    @cached_property
     def _inputs(self) -> dict[Node, Node]:
         return {source: input(source.shape, source.dtype) for source in self.sources}
 
     @cached_property
     def _result(self) -> Node:
-        """The node over its inputs, opened to primitives."""
+        """The node over its inputs, opened to primitives; itself if its derivative is its own."""
+        if self._own is not None:
+            return self.node
         return opened([remake(self.node, tuple([self._replaced(s) for s in self.node.sources]))])[0]
 
     def _replaced(self, source: Node) -> Node:
@@ -74,9 +82,26 @@ class Local:
         """For each source its derivative, given the seed as that of the node."""
         if self._result.dtype.kind != "f":
             return {source: full_like(source, 0) for source in self.sources}
-        inputs = [self._inputs[source] for source in self.sources]
-        found = expand(backward({self._result: self._seed}, inputs))
-        return dict(zip(self.sources, found, strict=True))
+        if self._own is not None:
+            found = [self._by_hand(source) for source in self.sources]
+        else:
+            inputs = [self._inputs[source] for source in self.sources]
+            found = backward({self._result: self._seed}, inputs)
+        return dict(zip(self.sources, expand(found), strict=True))
+
+    def _by_hand(self, source: Node) -> Node:
+        """What a hand-written derivative gives a source, on the nodes of the user's graph."""
+        assert self.node.op.derivative is not None
+        answers = self.node.op.derivative(self.node, self._seed)
+        total = full_like(source, 0)
+        for argument, answer in zip(self.node.sources, answers, strict=True):
+            below = argument
+            while below is not source and below.op.name in INLINE and below.sources:
+                below = below.sources[0]
+            if below is source and answer is not None:
+                (back,) = backward({argument: answer}, [source])
+                total = add(total, back)
+        return total
 
     @cached_property
     def elementwise(self) -> bool:
@@ -119,6 +144,8 @@ class Local:
         """The derivative as a formula: the local one, or what becomes of δ."""
         pulled = self._pulled[source]
         names = {self._inputs[s]: self._names[s] for s in self.sources}
+        if self._own is not None:
+            names = dict(self._names)
         names[self._result] = self._names[self.node]
         if self.elementwise:
             ones = full_like(self._seed, 1)

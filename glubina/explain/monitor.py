@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from glubina.explain.errors import ExplainError
 from glubina.explain.formulas import title
+from glubina.explain.undisturbed import undisturbed
 from glubina.graph import ops
 from glubina.graph.node import Node, topological
 from glubina.graph.origins import Origins, path_of, watching
 from glubina.nn import Module
 from glubina.tensor import Tensor, tensor
 from glubina.tensor.base import wrap
-from glubina.tensor.convert import as_tensor
-from glubina.tensor.random import default_generator
 from glubina.train.callbacks import Callback
 from glubina.train.history import Logs
 from glubina.train.protocol import behaving
@@ -172,17 +171,11 @@ def look(
     model: Module, loss: Any, x: Tensor, y: Tensor, epoch: int, before: dict[str, Array]
 ) -> tuple[Record, dict[str, Array]]:
     """One record, and the weights that it saw. Nothing of the model is changed."""
-    buffers = [(held, held.numpy()) for held in model.buffers()]
-    chance = default_generator.get_state()
-    try:
+    with undisturbed([model]):
         with watching() as watch, behaving(model, training=True):
             outputs = model(_input(x, model))
             value = loss(outputs, y)
         return _record(model, value, outputs, watch, epoch, before)
-    finally:
-        default_generator.set_state(chance)
-        for held, array in buffers:
-            held.copy_(as_tensor(array))
 
 
 def _input(x: Tensor, model: Module) -> Tensor:

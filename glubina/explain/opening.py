@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 from glubina.explain.computation import Explanation
 from glubina.explain.errors import ExplainError
 from glubina.explain.naming import assigned, names_in, visible_from
-from glubina.graph.node import Node
+from glubina.explain.undisturbed import networks_in, undisturbed
+from glubina.graph.autodiff import expand
+from glubina.graph.node import Node, topological
+from glubina.graph.ops.marker import GRADIENT
 from glubina.graph.origins import Origin, path_of, watching
 from glubina.nn import Module
 from glubina.tensor import Tensor, enable_grad
+from glubina.tensor.compile import Compiled
 
 if TYPE_CHECKING:
     from glubina.explain.influence import Influence
@@ -35,6 +39,8 @@ def explain(
         networks among them have their names.
     operations: open layers' and losses' formulas down to the engine's operations.
 
+    What is looked at stays as it is: a batch normalisation's statistics, and the state of chance.
+
     Raises ExplainError where there is nothing to explain: the tensor is a mere value.
 
     >>> w1, w2 = gl.tensor(2.0, requires_grad=True), gl.tensor(3.0, requires_grad=True)
@@ -49,14 +55,16 @@ def explain(
         result = what
     elif callable(what):
         root = what if isinstance(what, Module) else None
-        with watching() as watch, enable_grad():
+        if isinstance(what, Compiled):
+            what = what.function  # whose program has no graph to show
+        with watching() as watch, enable_grad(), undisturbed(networks_in(variables, what)):
             result = _result_of(what, arguments, keywords)
         origins = watch.table
         if root is not None:
             variables = {**variables, "network": root}
     else:
         raise TypeError(f"explain takes a tensor, a function or a network, not {what!r}")
-    output = result._cell.node
+    output = _worked_open(result._cell.node)
     if not output.sources:
         raise ExplainError(
             "this tensor is a mere value: how it came about is no longer known. Give its graph "
@@ -91,6 +99,13 @@ def paths(
     return explain(target).paths(
         source, target, source_index=source_index, target_index=target_index
     )
+
+
+def _worked_open(output: Node) -> Node:
+    """The graph of a gradient, which is but asked for until it is needed."""
+    if any(node.op is GRADIENT for node in topological([output])):
+        return expand([output])[0]
+    return output
 
 
 def outside_frame() -> FrameType | None:

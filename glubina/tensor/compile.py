@@ -85,6 +85,11 @@ class Compiled(Generic[P, R]):
             )
         return recording
 
+    @property
+    def function(self) -> Callable[P, R]:
+        """The function as it was written."""
+        return self._function
+
     def anew(self) -> Compiled[P, R]:
         """The same function, to be recorded anew."""
         return Compiled(self._function, self._keep)

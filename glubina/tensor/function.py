@@ -159,7 +159,7 @@ class Function:
                 for r, fixed in zip(results, constant, strict=True)
             ]
             derivatives = cls._derivatives(ctx, args, cls.backward(ctx, *given))
-        hooked = iter(ops.hook(values, inputs, derivatives, gradients, again))
+        hooked = iter(ops.hook(values, inputs, derivatives, gradients, again, cls.__name__))
         return [
             r.detach() if fixed else wrap(next(hooked), True)
             for r, fixed in zip(results, constant, strict=True)

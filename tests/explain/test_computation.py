@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -213,3 +215,104 @@ def test_second_derivatives_are_explained() -> None:
     e = gl.explain(x.grad)
     np.testing.assert_allclose(e.output.value, 3 * 1.5**2)
     np.testing.assert_allclose(e[x].derivative, 6 * 1.5)
+
+
+class Square(gl.Function):
+    """x² with a hand-written derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: gl.Tensor) -> gl.Tensor:
+        """The value."""
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, grad: gl.Tensor) -> gl.Tensor:
+        """2 x δ"""
+        (x,) = ctx.saved_tensors
+        return 2 * x * grad
+
+
+class Dense(nn.Manual):
+    """A layer by hand, with tensors or with NumPy."""
+
+    def __init__(self) -> None:
+        self.w = nn.Parameter(np.arange(6, dtype=np.float32).reshape(3, 2))
+
+    def forward(self, x: Any) -> Any:
+        """x w"""
+        self.x = x
+        return x @ self.w
+
+    def backward(self, grad: Any) -> Any:
+        """δ wᵀ, and xᵀ δ for the weight."""
+        self.w.grad += self.x.T @ grad
+        return grad @ self.w.T
+
+
+class DenseInNumPy(Dense):
+    """The same on arrays."""
+
+    numpy = True
+
+
+def test_a_hand_written_function_is_one_vertex_with_its_own_derivative() -> None:
+    w = gl.tensor(np.array([1.0, -2.0]), requires_grad=True)
+    e = gl.explain(Square.apply(w).sum())
+    assert e["v1"].formula == "Square(w)"
+    (edge,) = e["w"].outgoing
+    np.testing.assert_array_equal(edge.contribution, [2, -4])
+    np.testing.assert_array_equal(e["w"].derivative, [2, -4])
+    assert "by a difference" in str(e.derivation(w))
+    assert "Square" in e.svg()
+
+
+@pytest.mark.parametrize("kind", [Dense, DenseInNumPy])
+def test_hand_written_layers_are_explained(kind: type[Dense]) -> None:
+    x = gl.tensor(np.arange(6, dtype=np.float32).reshape(2, 3), requires_grad=True)
+    layer = kind()
+    e = gl.explain(layer(2 * x).sum())
+    assert [v.operation for v in e.nodes if v.kind == "operation"][1] == kind.__name__
+    for vertex in (e[x], e[layer.w]):
+        parts = [edge.contribution for edge in vertex.outgoing]
+        np.testing.assert_allclose(sum(parts), vertex.derivative)  # type: ignore[arg-type]
+    assert e[x].derivative is not None
+    np.testing.assert_allclose(e[x].derivative, 2 * np.ones((2, 2)) @ layer.w.numpy().T)
+    check = str(e.derivation(x)).splitlines()[-1]
+    assert check.startswith("not checked" if kind is DenseInNumPy else "check")
+
+
+def test_a_vertex_is_found_by_itself() -> None:
+    w = gl.tensor(2.0, requires_grad=True)
+    e = gl.explain(w**2)
+    assert e[e.nodes[0]] is e.nodes[0]
+    assert str(e.derivation(e.nodes[0])) == str(e.derivation("w"))
+    with pytest.raises(ExplainError, match="no part of this computation"):
+        e[gl.explain(w**2).nodes[0]]
+
+
+def test_gradients_and_compiled_functions_are_explained() -> None:
+    w = gl.tensor(2.0, requires_grad=True)
+    (w**3).backward()
+    assert w.grad is not None
+    assert gl.explain(w.grad).output.value == 12
+
+    @gl.compile
+    def cube(x: gl.Tensor) -> gl.Tensor:
+        return x**3
+
+    assert gl.explain(cube, w)[w].derivative == 12
+
+
+def test_looking_leaves_statistics_and_chance_alone() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5))
+    x = gl.tensor(np.arange(12, dtype=np.float32).reshape(4, 3))
+    before = [b.numpy() for b in network.buffers()]
+    gl.manual_seed(3)
+    expected = gl.randn(3).numpy()
+    gl.manual_seed(3)
+    gl.explain(network, x).svg()
+    gl.explain(lambda x: network(x).sum(), x).svg()
+    for old, now in zip(before, network.buffers(), strict=True):
+        np.testing.assert_array_equal(old, now.numpy())
+    np.testing.assert_array_equal(gl.randn(3).numpy(), expected)

@@ -72,10 +72,11 @@ class Form(NamedTuple):
 
 
 class HookAttributes(NamedTuple):
-    """The form, and which of the values this is."""
+    """The form, which of the values this is, and what a person calls the function."""
 
     form: Form
     which: int
+    name: str
 
 
 def _infer(sources: tuple[Node, ...], a: HookAttributes) -> Typed:
@@ -101,7 +102,7 @@ def _derivatives(nodes: Sequence[Node], gradients: Sequence[Node]) -> Sequence[N
     given = {node.attributes.which: g for node, g in zip(nodes, gradients, strict=True)}
     table: dict[Node, Node] = {}
     for which in range(form.outputs):
-        value = make(HOOK, sources, HookAttributes(form, which))
+        value = make(HOOK, sources, nodes[0].attributes._replace(which=which))
         table[places[which]] = given.get(which) or full_like(value, 0)
         table[places[form.outputs + which]] = value
     found = replaced([d.sources[0] for d in derivatives], table)
@@ -120,11 +121,13 @@ def hook(
     derivatives: Sequence[Node | None],
     gradients: Sequence[Node],
     again: Sequence[Node],
+    name: str = "hook",
 ) -> list[Node]:
     """The values, each as a node whose derivative is given.
 
     derivatives: for each input its gradient, on the placeholders `gradients` (one per value) and
         `again` (the values themselves), and whatever else; None where there is none.
+    name: of the function, for people.
     """
     derived = tuple([i for i, d in enumerate(derivatives) if d is not None])
     form = Form(len(values), len(inputs), derived)
@@ -133,7 +136,22 @@ def hook(
     sources += inputs
     sources += [make(DETACH, (d,)) for d in derivatives if d is not None]
     sources += [*gradients, *again]
-    return [make(HOOK, tuple(sources), HookAttributes(form, i)) for i in range(len(values))]
+    return [make(HOOK, tuple(sources), HookAttributes(form, i, name)) for i in range(len(values))]
+
+
+def arguments_of(node: Node) -> tuple[Node, ...] | None:
+    """What a value with a derivative of its own was made of; None if the node is none."""
+    if node.op is not HOOK:
+        return None
+    form: Form = node.attributes.form
+    values = {marked.sources[0] for marked in node.sources[: form.outputs]}
+    inputs = node.sources[form.outputs : form.outputs + form.inputs]
+    return tuple([x for x in inputs if x not in values])  # NumPy's results come as inputs, too
+
+
+def worked_out_before(node: Node) -> bool:
+    """Whether it is a value that NumPy gave: its graph does not say how it was made."""
+    return node.op is HOOK and len(arguments_of(node) or ()) < node.attributes.form.inputs
 
 
 def without_hooks(outputs: Sequence[Node]) -> list[Node]:
