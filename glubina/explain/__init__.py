@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from glubina.explain import landscape
+from glubina.explain import landscape, learned
 from glubina.explain.computation import Edge, Explanation, Vertex
 from glubina.explain.diagnosis import Diagnosis, diagnose
 from glubina.explain.errors import ExplainError
@@ -36,6 +36,7 @@ __all__ = [
     "explain",
     "ladder",
     "landscape",
+    "learned",
     "paths",
 ]
 
