@@ -43,20 +43,30 @@ def _node(target: _Target) -> Node:
 
 
 def realise(cells: Iterable[Cell]) -> None:
-    """Work out the values of cells, all pending ones in one program."""
+    """Work out the values of cells, all pending ones in one program.
+
+    Raises the error of what one of them depends on and could not be worked out before.
+    """
+    for error in _realised(cells):
+        raise error.with_traceback(None)
+
+
+def _realised(cells: Iterable[Cell]) -> list[BaseException]:
+    """As `realise`; the earlier errors of those that depend on what could not be worked out."""
     cells = dict.fromkeys(cells)
     targets = _pending(cells)
     if not targets:
-        return
+        return []
     if mode.trace is not None:
         _realise_constants(targets)
         mode.trace.own.update(cells)
-        return
+        return []
     others = _pending(made.alive())
     asked = set(map(id, targets))
     # updates of state have to run some time: now, together with what they share work with
     targets += [t for t in others if t.before is not None and id(t) not in asked]
-    _realise(targets, others)
+    spoiled = _realise(targets, others)
+    return [error for target, error in spoiled.items() if target in asked] if spoiled else []
 
 
 def realise_pending() -> None:
@@ -69,11 +79,11 @@ def realise_pending() -> None:
     apart = set(map(id, calling))  # what a Python function raises harms nothing else
     for group in ([c for c in cells if id(c) not in apart], calling):
         try:
-            realise(group)
+            _realised(group)
         except GraphError:
             for cell in group:
                 with suppress(GraphError):
-                    realise([cell])
+                    _realised([cell])
 
 
 def _realise_constants(targets: list[_Target]) -> None:
@@ -85,7 +95,8 @@ def _realise_constants(targets: list[_Target]) -> None:
     _realise(targets, [])
 
 
-def _realise(targets: list[_Target], others: Sequence[_Target]) -> None:
+def _realise(targets: list[_Target], others: Sequence[_Target]) -> dict[int, BaseException]:
+    """Run the program. Of targets that depend on what failed before: their errors, by `id`."""
     nodes = [_node(t) for t in targets]
     found = structure(nodes)
     if found.pending:
@@ -101,9 +112,40 @@ def _realise(targets: list[_Target], others: Sequence[_Target]) -> None:
     places = {id(leaf.buffer): i for i, leaf in enumerate(found.leaves)}
     updates = tuple([-1 if t.before is None else places.get(id(t.before), -1) for t in targets])
     compiled = programs.find((key, updates), nodes, found.leaves, updates)
-    inputs = [programs.buffer_of(found.leaves[i]) for i in compiled.inputs]
+    try:
+        inputs = [programs.buffer_of(found.leaves[i]) for i in compiled.inputs]
+    except BaseException:
+        if all(leaf.error is None for leaf in found.leaves):
+            raise
+        return _without_spoiled(targets, others)
     del found, nodes  # so that nothing here holds a buffer that may be overwritten
     _run(compiled, targets, inputs)
+    return {}
+
+
+def _without_spoiled(targets: list[_Target], others: Sequence[_Target]) -> dict[int, BaseException]:
+    """Give up what depends on something that failed, with the error of that; work out the rest.
+
+    Else one failure would come up again wherever anything is worked out.
+    """
+    spoiled: dict[int, BaseException] = {}
+    healthy = []
+    for target in targets:
+        leaves = structure([_node(target)]).leaves
+        error = next((x.error for x in leaves if x.buffer is None and x.error is not None), None)
+        if error is None:
+            healthy.append(target)
+            continue
+        spoiled[id(target)] = error
+        before = target.before
+        leaf = _released(target)
+        if before is not None and before.nbytes == leaf.size * leaf.dtype.itemsize:
+            leaf.buffer = before  # an update keeps the old value
+        else:
+            leaf.error = error
+    if healthy:
+        spoiled |= _realise(healthy, others)
+    return spoiled
 
 
 def _within(

@@ -205,3 +205,34 @@ def test_it_ends_with_the_block() -> None:
     assert mode.detector is None
     assert origins.watch is None
     assert np.isnan(gl.log(gl.tensor(-1.0)).item())
+
+
+def test_a_failure_does_not_come_up_where_something_else_is_worked_out() -> None:
+    x = gl.tensor(np.full(200, -1.0, np.float32))
+    held = gl.log(x)
+    with pytest.raises(AnomalyError), gl.detect_anomaly():
+        held.realise()
+    later, state = held * 2, gl.tensor(np.ones(200, np.float32))
+    state.add_(held)
+    other = gl.ones(200) + 1
+
+    @gl.compile
+    def add(y: gl.Tensor) -> gl.Tensor:
+        return y + 1
+
+    assert add(gl.ones(200)).numpy()[0] == 2
+    assert other.numpy()[0] == 2
+    assert state.numpy()[0] == 1  # as it was
+    for spoiled in (held, later):
+        with pytest.raises(AnomalyError):
+            spoiled.numpy()
+
+
+def test_what_depends_on_a_failure_raises_it_when_asked_together_with_others() -> None:
+    held = gl.log(gl.tensor(np.full(200, -1.0, np.float32)))
+    with pytest.raises(AnomalyError), gl.detect_anomaly():
+        held.realise()
+    spoiled, fine = held + 1, gl.ones(200) * 3
+    with pytest.raises(AnomalyError):
+        (spoiled + fine).numpy()
+    assert fine.numpy()[0] == 3
