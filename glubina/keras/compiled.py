@@ -95,7 +95,7 @@ class TotalLoss:
         made = []
         if several:
             for number, (loss, name) in enumerate(zip(self.parts, self.names)):
-                mean = metrics.Mean(loss.call, f"{name}_loss")
+                mean = metrics.MeanMetricWrapper(loss.call, f"{name}_loss")
                 made.append(metrics.summed(mean, number, len(self.names), mean.name))
         for number, (name, given) in enumerate(zip(self.names, self._wanted(wanted, several))):
             for one in given:

@@ -64,20 +64,97 @@ def _in_top(labels: Tensor, y_pred: Tensor, k: int) -> Tensor:
 
 
 class Metric(Described):
-    """A metric: sums over mini-batches (`total`), and what they come to over the set (`finish`)."""
+    """A metric: sums over mini-batches (`total`), and what they come to over the set (`finish`).
+
+    In a loop of one's own: `update_state(y_true, y_pred)` adds a mini-batch, `result()` is the
+    figure so far, `reset_state()` begins anew.
+    """
 
     name = "metric"
+    _sums: NDArray[np.float64] | None = None
+    _count: float = 0.0
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a mini-batch. sample_weight: a number for each example."""
+        count: float
+        if sample_weight is None:
+            total, count = self.total(_plain(y_true), _plain(y_pred))
+        else:
+            total, count = self.weighted(_plain(y_true), _plain(y_pred), _plain(sample_weight))
+        self._add(total.numpy(), count)
+
+    def _add(self, total: NDArray[Any], count: float) -> None:
+        added = np.asarray(total, np.float64)
+        self._sums = added if self._sums is None else np.asarray(self._sums + added)
+        self._count += count
+
+    def weighted(self, y_true: Tensor, y_pred: Tensor, weight: Tensor) -> tuple[Tensor, float]:
+        """As `total`, with a weight for each example."""
+        raise ValueError(f"{self.name} takes no sample_weight")
+
+    def result(self) -> Tensor:
+        """The figure over all that was added."""
+        value = 0.0 if self._sums is None else self.finish(self._sums, self._count)
+        return gl.tensor(np.float32(value))
+
+    def reset_state(self) -> None:
+        """Forget what was added."""
+        self._sums, self._count = None, 0.0
+
+    reset_states = reset_state
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Tensor:
+        """Add a mini-batch, and give the figure so far."""
+        self.update_state(*arguments, **keywords)
+        return self.result()
 
     def total(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, int]:
         """A mini-batch's sum, and the number of things summed."""
         raise NotImplementedError(f"{type(self).__name__} must define total(y_true, y_pred)")
 
-    def finish(self, sums: NDArray[np.float64], count: int) -> float:
+    def finish(self, sums: NDArray[np.float64], count: float) -> float:
         """The figure: the mean, unless told."""
         return float(sums) / max(count, 1)
 
 
+def _plain(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else gl.tensor(np.asarray(value))
+
+
 class Mean(Metric):
+    """The mean of the values that are added, for loops of one's own: `mean(loss)`.
+
+    For `compile(metrics=...)` give a metric of targets and predictions.
+    """
+
+    def __init__(self, name: str = "mean", dtype: Any = None) -> None:
+        self.name = name
+
+    def update_state(  # type: ignore[override]  # values instead of targets and predictions
+        self, values: Any, sample_weight: Any = None
+    ) -> None:
+        """Add values of any shape, each with its weight."""
+        added = np.asarray(_plain(values).numpy(), np.float64)
+        weight = 1.0 if sample_weight is None else np.asarray(sample_weight, np.float64)
+        self._add((added * weight).sum(), float(np.broadcast_to(weight, added.shape).sum()))
+
+    def finish(self, sums: NDArray[np.float64], count: float) -> float:
+        """The mean."""
+        return float(sums) / count if count else 0.0
+
+
+class Sum(Mean):
+    """The sum of the values that are added."""
+
+    def __init__(self, name: str = "sum", dtype: Any = None) -> None:
+        super().__init__(name)
+
+    def finish(self, sums: NDArray[np.float64], count: float) -> float:
+        """The sum."""
+        return float(sums)
+
+
+class MeanMetricWrapper(Metric):
     """The mean over all examples of a function of (y_true, y_pred)."""
 
     def __init__(self, function: Function, name: str, **settings: Any) -> None:
@@ -89,6 +166,18 @@ class Mean(Metric):
         if not values.shape:  # a mean already
             return values * y_pred.shape[0], y_pred.shape[0]
         return values.astype(np.float32).sum(), math.prod(values.shape)
+
+    def weighted(self, y_true: Tensor, y_pred: Tensor, weight: Tensor) -> tuple[Tensor, float]:
+        """A mini-batch's weighted sum, and the sum of the weights."""
+        values = self.function(y_true, y_pred, **self.settings).astype(np.float64)
+        if values.shape[: weight.ndim] != weight.shape:
+            raise ValueError(
+                f"{self.name}: sample_weight has the shape {weight.shape}, the examples' values "
+                f"{values.shape}"
+            )
+        spread = gl.reshape(weight, (*weight.shape, *[1] * (values.ndim - weight.ndim)))
+        weights = gl.broadcast_to(spread.astype(np.float64), values.shape)
+        return (values * weights).sum(), float(weights.sum().item())
 
 
 class _Counted(Metric):
@@ -107,7 +196,7 @@ class _Counted(Metric):
 class Precision(_Counted):
     """True positives / predicted positives, positive above the threshold (0.5)."""
 
-    def finish(self, sums: NDArray[np.float64], count: int) -> float:
+    def finish(self, sums: NDArray[np.float64], count: float) -> float:
         """The figure."""
         return float(sums[0] / sums[1]) if sums[1] else 0.0
 
@@ -115,7 +204,7 @@ class Precision(_Counted):
 class Recall(_Counted):
     """True positives / positives."""
 
-    def finish(self, sums: NDArray[np.float64], count: int) -> float:
+    def finish(self, sums: NDArray[np.float64], count: float) -> float:
         """The figure."""
         return float(sums[0] / sums[2]) if sums[2] else 0.0
 
@@ -135,7 +224,7 @@ class AUC(Metric):
         hits = (taken & there).sum(axis=0)
         return gl.stack([hits, taken.sum(axis=0) - hits]), y_pred.shape[0]
 
-    def finish(self, sums: NDArray[np.float64], count: int) -> float:
+    def finish(self, sums: NDArray[np.float64], count: float) -> float:
         """The figure."""
         rates = sums / np.maximum(sums[:, :1], 1e-300)
         return float(np.sum((rates[0][:-1] + rates[0][1:]) / 2 * -np.diff(rates[1])))
@@ -152,7 +241,7 @@ class RootMeanSquaredError(Metric):
         error = y_pred - y_true
         return (error * error).sum(), math.prod(error.shape)
 
-    def finish(self, sums: NDArray[np.float64], count: int) -> float:
+    def finish(self, sums: NDArray[np.float64], count: float) -> float:
         """The figure."""
         return math.sqrt(float(sums) / max(count, 1))
 
@@ -180,7 +269,7 @@ def _class(name: str, function: Function) -> Callable[..., Metric]:
 
     def make(name: str = name, **settings: Any) -> Metric:
         settings.pop("dtype", None)
-        return Mean(function, name, **settings)
+        return MeanMetricWrapper(function, name, **settings)
 
     return make
 
@@ -218,12 +307,12 @@ def get(identifier: Any, loss: Any) -> Metric:
         return identifier
     if isinstance(identifier, str):
         if identifier in ("accuracy", "acc"):
-            return Mean(_fitting(loss), identifier)
+            return MeanMetricWrapper(_fitting(loss), identifier)
         known = {**FUNCTIONS, **CLASSES}
         if plain(identifier) not in map(plain, known):
             raise unknown("metric", identifier, ["accuracy", *known])
         made = named("metric", identifier, known)
-        metric: Metric = made() if made in CLASSES.values() else Mean(made, identifier)
+        metric: Metric = made() if made in CLASSES.values() else MeanMetricWrapper(made, identifier)
         return metric
     if isinstance(identifier, type) and issubclass(identifier, Metric):
         own: Metric = identifier()
@@ -232,7 +321,7 @@ def get(identifier: Any, loss: Any) -> Metric:
         if identifier in _MAKERS:
             made_metric: Metric = identifier()
             return made_metric
-        return Mean(identifier, getattr(identifier, "__name__", "metric"))
+        return MeanMetricWrapper(identifier, getattr(identifier, "__name__", "metric"))
     raise TypeError(f"a metric is a name, a metric or a function, got {identifier!r}")
 
 
