@@ -19,6 +19,7 @@ from glubina.cli.figures import confusion_table, figures, table
 from glubina.cli.version import installed_version
 from glubina.data import Preprocessing
 from glubina.data.augment import named
+from glubina.explain.diagnosis import diagnose
 from glubina.nn.saving import save_model
 from glubina.recipes import Data, Recipe, find
 from glubina.runtime.team import get_num_threads, set_num_threads
@@ -114,6 +115,8 @@ def run(name: str, options: Options, output: Path | None, *, overwrite: bool, qu
     typer.echo(table(found))
     typer.echo()
     typer.echo(confusion_table(found))
+    for trouble in diagnose(history, []):
+        typer.echo(f"note: {trouble}", err=True)
     typer.echo(f"Trained in {history.seconds:.1f} s. The run is in {folder.path}/")
 
 

@@ -140,6 +140,11 @@ class Ladder:
     def __str__(self) -> str:
         return self.table()
 
+    def _repr_html_(self) -> str:
+        from glubina.explain.ladder_page import table
+
+        return table(self)
+
     def arena_svg(self) -> str:
         """A picture of working memory over the run: a block for each value, as long as it lives."""
         from glubina.explain.arena import drawing

@@ -22,7 +22,7 @@ def page(ladder: Ladder) -> str:
         f"of {ladder.microseconds:,.1f} µs on {ladder.threads} threads. The machine at its best: "
         f"{best.gflops:.0f} GFLOP/s, {best.gbps:.0f} GB/s.</p>",
         "<h2>Kernels by time</h2>",
-        _table(ladder),
+        table(ladder),
         "<h2>Working memory</h2>",
         f'<div class="drawing">{ladder.arena_svg()}</div>',
         "<h2>The graph as it was recorded</h2>",
@@ -35,7 +35,8 @@ def page(ladder: Ladder) -> str:
     return document("From formula to machine code", "\n".join(parts))
 
 
-def _table(ladder: Ladder) -> str:
+def table(ladder: Ladder) -> str:
+    """The kernels by time, as a table in HTML."""
     total = max(ladder.in_kernels, 1e-9)
     rows = []
     for kernel in ladder.sorted():

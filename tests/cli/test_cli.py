@@ -142,6 +142,17 @@ def test_augmentation_and_averaged_weights(tmp_path: Path) -> None:
     assert "The figures are those in" in result.output
 
 
+def test_what_went_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from glubina.cli import train
+    from glubina.explain import Diagnosis
+
+    trouble = Diagnosis("overfitting", "", 1, "the validation loss rises", "stop there")
+    monkeypatch.setattr(train, "diagnose", lambda history, records: [trouble])
+    result = call("train", "digits", "--epochs", 1, "--quiet", "--output", tmp_path / "run")
+    assert result.exit_code == 0
+    assert "note: overfitting: the validation loss rises; stop there" in result.stderr
+
+
 def test_find_rate(tmp_path: Path) -> None:
     result = call("train", "--find-rate", "--output", tmp_path / "rates")
     assert result.exit_code == 0, result.output

@@ -104,6 +104,10 @@ def test_files(step_ladder: Ladder, tmp_path: Path) -> None:
         step_ladder.save(tmp_path / "ladder.pdf")
 
 
+def test_a_notebook_shows_the_table(step_ladder: Ladder) -> None:
+    assert step_ladder._repr_html_().count("<tr>") == 1 + len(step_ladder.kernels)
+
+
 def test_graphs_before_and_after(step_ladder: Ladder) -> None:
     assert "gradient" in step_ladder.graph
     assert "gradient(" not in step_ladder.simplified
