@@ -135,8 +135,9 @@ class Detector:
         if finding is not None:
             raise AnomalyError(finding)
         for node, buffer in zip(nodes, outputs, strict=True):
-            if node.dtype.kind == "f" and np.isnan(buffer.array(node.shape, node.dtype)).any():
-                raise AnomalyError(_unexplained(node, self.watch))
+            value = buffer.array(node.shape, node.dtype)
+            if node.dtype.kind == "f" and np.isnan(value).any():
+                raise AnomalyError(_unexplained(node, value.copy(), self.watch))
 
 
 def all_finite(nodes: Sequence[Node], buffers: Sequence[Buffer]) -> bool:
@@ -262,7 +263,7 @@ def _finding(
 ) -> Finding:
     nan = bool(np.isnan(value).any())
     bad = np.isnan(value) if nan else ~np.isfinite(value)
-    index = tuple(int(i) for i in np.argwhere(bad)[0]) if value.shape else ()
+    index = _first(bad)
     operands = [
         _operand(name(source), array, index if array.shape == value.shape else None)
         for source, array in zip(node.sources, arrays, strict=True)
@@ -279,6 +280,11 @@ def _finding(
     )
 
 
+def _first(bad: Array) -> tuple[int, ...]:
+    """Where the first True stands."""
+    return tuple(int(i) for i in np.argwhere(bad)[0])
+
+
 def _operand(name: str, array: Array, index: tuple[int, ...] | None) -> Operand:
     numbers = array.astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
@@ -293,9 +299,11 @@ def _operand(name: str, array: Array, index: tuple[int, ...] | None) -> Operand:
     )
 
 
-def _unexplained(node: Node, watch: origins.Origins) -> Finding:
-    """For a value that only the kernels' order of adding up makes infinite."""
-    return Finding("NaN", node.op.name, watch.of(node), node.shape, 0, (), ())
+def _unexplained(node: Node, value: Array, watch: origins.Origins) -> Finding:
+    """For a value that is NaN only in the kernels' order of adding up."""
+    bad = np.isnan(value)
+    count = int(bad.sum())
+    return Finding("NaN", node.op.name, watch.of(node), node.shape, count, _first(bad), ())
 
 
 # -- for users ------------------------------------------------------------------------------------

@@ -26,10 +26,11 @@ def if_own(cells: list[Cell], inputs: list[Any], places: list[int]) -> list[Buff
     """The inputs that are the cells' buffers, if `is_own` holds of each; all looked at at once.
 
     No count is below what it is for a cell by itself, so their sum tells of all of them. (A buffer
-    of borrowed memory holds it twice.)
+    of borrowed memory holds it twice. A cell that keeps another node than its leaf would hold that
+    once less, and is left to `is_own`.)
     """
     leaves: list[Any] = [cell.leaf for cell in cells]
-    if None in leaves:
+    if leaves != [cell.node for cell in cells]:
         return None
     buffers = [inputs[place] for place in places]
     if [leaf.buffer for leaf in leaves] != buffers:

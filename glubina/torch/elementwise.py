@@ -28,6 +28,22 @@ def _stepwise(name: str) -> Any:
     return call
 
 
+_whole = _stepwise("round")
+
+
+def rounded(input: Any, *, decimals: int = 0) -> Any:
+    """To the nearest number of so many decimals, halves to the even one. The derivative is 0."""
+    if not decimals:
+        return _whole(input)
+    factor = 10.0 ** abs(decimals)
+    if decimals > 0:
+        return faced(gl.divide(_whole(gl.multiply(input, factor)), factor))
+    return faced(gl.multiply(_whole(gl.divide(input, factor)), factor))
+
+
+rounded.__name__ = "round"
+
+
 def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
     """`input` + alpha · other."""
     return faced(gl.add(input, other if alpha == 1 else gl.multiply(other, alpha)))
@@ -189,7 +205,8 @@ TWO = {
 
 FUNCTIONS: dict[str, Any] = all_telling(
     {
-        **{name: _stepwise(name) for name in ("sign", "floor", "ceil", "round", "trunc")},
+        **{name: _stepwise(name) for name in ("sign", "floor", "ceil", "trunc")},
+        "round": rounded,
         **{name: adapted(getattr(gl, of), "input", name=name) for name, of in ONE.items()},
         **{name: adapted(getattr(gl, of), "input", "other", name=name) for name, of in TWO.items()},
         "add": add,

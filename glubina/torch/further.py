@@ -94,15 +94,6 @@ def block_diag(*tensors: Any) -> Any:
     return faced(gl.concat(rows, 0))
 
 
-def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """The last axis as the diagonal of two new ones."""
-    x = as_tensor(input)
-    ones = gl.eye(x.shape[-1] + abs(offset), k=offset, dtype=x.dtype)
-    wide = gl.pad(x, [*[(0, 0)] * (x.ndim - 1), (abs(offset), 0)])
-    found = gl.multiply(gl.expand_dims(wide, -1 if offset < 0 else -2), ones)
-    return faced(gl.moveaxis(found, (-2, -1), (dim1, dim2)))
-
-
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """`input` with the slices that the indices name replaced by those of source."""
     return _with(input, (*[slice(None)] * as_axis("index_copy", dim, input.ndim), index), source)
@@ -215,7 +206,7 @@ def cov(input: Any, *, correction: int = 1) -> Any:
 def corrcoef(input: Any) -> Any:
     """The correlations of the rows."""
     found = as_tensor(cov(input))
-    size = gl.sqrt(gl.sum(found * gl.eye(found.shape[0], dtype=found.dtype), 1))
+    size = gl.sqrt(moving.diagonal_of(found))
     return faced(found / (gl.expand_dims(size, 0) * gl.expand_dims(size, 1)))
 
 
@@ -298,7 +289,7 @@ def msort(input: Any) -> Any:
 
 
 _METHODS = (
-    *(ravel, flipud, fliplr, rot90, split_with_sizes, diag_embed, index_copy, index_put),
+    *(ravel, flipud, fliplr, rot90, split_with_sizes, moving.diag_embed, index_copy, index_put),
     *(scatter_reduce, xlogy, float_power, heaviside, isposinf, isneginf, deg2rad, rad2deg, vdot),
     *(logcumsumexp, cov, corrcoef, matrix_power, argwhere, mode, cummax, cummin, msort),
     unique_consecutive,

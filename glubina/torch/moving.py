@@ -261,13 +261,17 @@ def nonzero(input: Any, as_tuple: bool = False) -> Any:
 def diag(input: Any, diagonal: int = 0) -> Any:
     """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector."""
     x = as_tensor(input)
-    if x.ndim == 1:
-        n = x.shape[0] + abs(diagonal)
-        wide = gl.pad(x, [(max(diagonal, 0), max(-diagonal, 0))])
-        if diagonal < 0:
-            return faced(gl.transpose(as_tensor(diag(x, -diagonal))))
-        return faced(gl.multiply(gl.eye(n, k=diagonal, dtype=x.dtype), wide))
-    return diagonal_of(x, diagonal)
+    return diag_embed(x, diagonal) if x.ndim == 1 else diagonal_of(x, diagonal)
+
+
+def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """The last axis as the diagonal of two new ones, zeros beside it."""
+    x = as_tensor(input)
+    there = gl.eye(x.shape[-1] + abs(offset), k=offset, dtype="bool")
+    wide = gl.pad(x, [*[(0, 0)] * (x.ndim - 1), (abs(offset), 0)])
+    none = gl.zeros((), dtype=x.dtype)
+    found = gl.where(there, gl.expand_dims(wide, -1 if offset < 0 else -2), none)
+    return faced(gl.moveaxis(found, (-2, -1), (dim1, dim2)))
 
 
 def diagonal_of(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:

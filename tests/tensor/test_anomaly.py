@@ -10,6 +10,7 @@ import pytest
 
 import glubina as gl
 from glubina import nn, optim
+from glubina.tensor import anomaly
 from glubina.tensor.anomaly import Finding
 from glubina.tensor.errors import AnomalyError
 
@@ -236,3 +237,14 @@ def test_what_depends_on_a_failure_raises_it_when_asked_together_with_others() -
     with pytest.raises(AnomalyError):
         (spoiled + fine).numpy()
     assert fine.numpy()[0] == 3
+
+
+def test_what_only_a_kernel_makes_nan_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anomaly, "_investigate", lambda *_: None)
+    finding = found(lambda: gl.log(gl.tensor([1.0, -1.0, -2.0])).numpy())
+    assert (finding.kind, finding.operation, finding.count, finding.index) == (
+        "NaN",
+        "log",
+        2,
+        (1,),
+    )

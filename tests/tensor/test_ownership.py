@@ -53,3 +53,13 @@ def test_one_that_somebody_holds_spoils_it(kind: str) -> None:
     assert not is_own(held[1], inputs, 1)
     assert is_own(held[0], inputs, 0)
     del keep
+
+
+def test_a_cell_that_keeps_its_node_does_not_make_up_for_a_shared_one() -> None:
+    held = cells(2)
+    held[0].node = cells(1)[0].node
+    keep = held[1].leaf
+    inputs = inputs_of(held)
+    assert if_own(held, inputs, [0, 1]) is None
+    assert not is_own(held[1], inputs, 1)
+    del keep

@@ -188,3 +188,23 @@ def test_there_is_no_cuda_and_who_asks_is_told() -> None:
 def test_errors_say_what_is_wrong(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_diagonals_of_values_that_are_not_finite() -> None:
+    found = torch.diag(torch.tensor([float("inf"), -2.0]), 1).numpy()
+    np.testing.assert_array_equal(found, [[0, np.inf, 0], [0, 0, -2], [0, 0, 0]])
+    assert not np.signbit(found[2]).any()
+    assert torch.diag(torch.tensor([1, 2])).tolist() == [[1, 0], [0, 2]]
+    assert torch.diag_embed(torch.tensor([[True], [False]]), -1).tolist()[0] == [
+        [False, False],
+        [True, False],
+    ]
+
+
+def test_rounding_to_decimals() -> None:
+    x = torch.tensor([1.26, -0.449, 1250.0], requires_grad=True)
+    np.testing.assert_allclose(torch.round(x, decimals=1).tolist(), [1.3, -0.4, 1250.0], rtol=1e-6)
+    assert x.round(decimals=-2).tolist() == [0.0, 0.0, 1200.0]
+    assert x.round().tolist() == [1.0, 0.0, 1250.0]
+    x.round(decimals=2).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0, 0.0]
