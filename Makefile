@@ -65,7 +65,7 @@ format: $(TEST)  ## set the style right
 types: $(TEST)  ## check the types
 	$(BIN)/mypy
 
-pictures: $(PLOTS)  ## draw the pictures of docs/lectures anew
+pictures: $(PLOTS)  ## draw the pictures of the documentation anew
 	$(BIN)/python docs/activation_table.py
 	$(BIN)/python docs/pictures.py
 

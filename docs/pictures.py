@@ -1,15 +1,21 @@
-"""Draws the pictures of docs/lectures from what the code on the pages computes: `make pictures`.
+"""Draws the pictures of the pages from what their code computes: `make pictures`.
 
 A page's blocks of code are run one after the other; then `lecture_pictures` draws from the names
 that they leave. Each picture is an SVG beside its page, and carries the numbers that it shows, so
 that a test can tell whether it is still true.
+
+The code of docs/pictures-of-networks.md draws its own, as PNGs: those that the page shows are kept
+in docs/pictures.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +23,7 @@ from typing import Any
 import numpy as np
 
 PAGES = Path(__file__).resolve().parent / "lectures"
+DRAWS_ITSELF = PAGES.parent / "pictures-of-networks.md"
 Names = dict[str, Any]
 Drawing = Callable[[Names], Any]  # from a page's names to a matplotlib figure
 DRAWN: dict[str, Drawing] = {}  # by the picture's path under docs/lectures, without the suffix
@@ -85,6 +92,25 @@ def drawn(page: Path, names: Names) -> Iterator[tuple[Path, Any]]:
         yield page.parent / f"{picture}.svg", DRAWN[picture](names)
 
 
+def own_pictures(page: Path) -> list[str]:
+    """The pictures that a page shows and its own code draws, by their files' names."""
+    return re.findall(r"\]\(pictures/([\w-]+\.png)\)", page.read_text(encoding="utf-8"))
+
+
+def keep_own(page: Path) -> None:
+    """Run a page that draws its own pictures, and keep those that it shows."""
+    home = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            names_of(page)
+        finally:
+            os.chdir(home)
+        for name in own_pictures(page):
+            shutil.copy(Path(folder) / name, page.parent / "pictures" / name)
+            print(page.parent / "pictures" / name)
+
+
 def main(wanted: list[str]) -> None:
     """Draw the pictures of the pages named, or of all."""
     for page in sorted(PAGES.glob("*.md")):
@@ -92,6 +118,8 @@ def main(wanted: list[str]) -> None:
             for path, figure in drawn(page, names_of(page)):
                 save(figure, path)
                 print(path)
+    if not wanted or DRAWS_ITSELF.stem in wanted:
+        keep_own(DRAWS_ITSELF)
 
 
 if __name__ == "__main__":

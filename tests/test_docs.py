@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from picture_files import size_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -96,10 +97,16 @@ def test_the_code_on_the_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    own = re.findall(r"\]\((pictures/[\w-]+\.png)\)", page.read_text(encoding="utf-8"))
+    if own:
+        pytest.importorskip("matplotlib")
     names = run_page(page, page_blocks(page, "python", "output"))
     if page.parent.name == "lectures" and find_spec("matplotlib"):
         monkeypatch.syspath_prepend(str(ROOT / "docs"))
         check_pictures(page, names)
+    for picture in own:
+        made = size_of(tmp_path / Path(picture).name)
+        assert made == size_of(page.parent / picture), f"{picture} is old: make pictures"
 
 
 def check_pictures(page: Path, names: dict[str, Any]) -> None:
@@ -123,6 +130,15 @@ def test_every_lecture_has_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None
     pages = sorted((ROOT / "docs" / "lectures").glob("*.md"))
     shown = [picture for page in pages for picture in pictures.pictures_of(page)]
     assert set(shown) == {path.stem for path in sorted(pictures.PAGES.glob("*.svg"))}
+
+
+def test_every_picture_of_a_page_is_shown() -> None:
+    shown = {
+        name
+        for page in PAGES
+        for name in re.findall(r"\]\(pictures/([\w-]+\.png)\)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {path.name for path in (ROOT / "docs" / "pictures").glob("*")}
 
 
 def test_an_output_that_is_not_true_is_noticed() -> None:

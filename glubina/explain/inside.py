@@ -76,11 +76,13 @@ def _weighted(model: Module, layer: str | None) -> tuple[str, Any]:
 class FeatureMaps:
     """What each layer gives for a batch: maps, by the layer's name in the order of the run.
 
-    Of images (n, H, W, C), of vectors (n, features). inputs: the batch.
+    Of images (n, H, W, C), of vectors (n, features). inputs: the batch. kinds: the layers' types,
+    by the same names.
     """
 
     inputs: Array
     maps: dict[str, Array]
+    kinds: dict[str, str]
 
     def plot(self, path: str | os.PathLike[str], example: int = 0, channels: int = 8) -> None:
         """Draw one example as a PNG: a row of the first channels for each layer.
@@ -99,6 +101,7 @@ def feature_maps(model: Module, x: Any, layers: Sequence[str] | None = None) -> 
     times has "name (2)" for the second. Of several results the first is taken.
     """
     found: dict[str, Tensor] = {}
+    kinds: dict[str, str] = {}
     modules = dict(model.named_modules())
     if layers is None:
         chosen = {n: m for n, m in modules.items() if next(iter(m.children()), None) is None}
@@ -116,7 +119,7 @@ def feature_maps(model: Module, x: Any, layers: Sequence[str] | None = None) -> 
                 place = name or type(module).__name__
                 while place in found:
                     place, again = f"{name} ({again})", again + 1
-                found[place] = first
+                found[place], kinds[place] = first, type(module).__name__
 
         return hook
 
@@ -126,7 +129,7 @@ def feature_maps(model: Module, x: Any, layers: Sequence[str] | None = None) -> 
             stack.callback(module.register_forward_hook(keep(name)))
         model(inputs)
         maps = {name: value.numpy() for name, value in found.items()}
-    return FeatureMaps(inputs.numpy(), maps)
+    return FeatureMaps(inputs.numpy(), maps, kinds)
 
 
 def batch_of(model: Module, x: Any) -> Tensor:

@@ -108,7 +108,9 @@ def _levels(axes: Any, x: Array, y: Array, values: Array, count: int) -> Any:
     levels = level_values(values, count)
     shown = np.ma.masked_invalid(values)
     filled = axes.contourf(x, y, shown, levels=levels, cmap="Blues", alpha=0.75)
-    axes.contour(x, y, shown, levels=levels[1:], colors="#57606a", linewidths=0.5)
+    axes.contour(
+        x, y, shown, levels=levels[1:], colors="#57606a", linewidths=0.5, linestyles="solid"
+    )
     return filled
 
 
@@ -133,9 +135,12 @@ def _way(axes: Any, surface: Surface, way: Path, colour: str, arrow: bool) -> No
         "", (x[0] + tip[0], y[0] + tip[1]), (x[0], y[0]), zorder=5,
         arrowprops={"arrowstyle": "-|>", "color": _GRADIENT, "linewidth": 1.6},
     )  # fmt: skip
+    beside = np.array([-tip[1], tip[0]]) / reach
+    inwards = np.array([np.mean(surface.x) - x[0], np.mean(surface.y) - y[0]])
+    beside *= 11 if beside @ inwards >= 0 else -11  # points, towards the middle
     axes.annotate(
-        label, (x[0] + tip[0], y[0] + tip[1]), xytext=(4, 2), textcoords="offset points",
-        fontsize=10, zorder=5,
+        label, (x[0] + tip[0] / 2, y[0] + tip[1] / 2), xytext=tuple(beside),
+        textcoords="offset points", ha="center", va="center", fontsize=10, zorder=5,
     )  # fmt: skip
 
 

@@ -50,10 +50,10 @@ def plot_feature_maps(
     maps: FeatureMaps, path: str | os.PathLike[str], example: int, channels: int
 ) -> None:
     """Draw what each layer gives for one example."""
-    shown = [("input", maps.inputs[example]), *((n, m[example]) for n, m in maps.maps.items())]
-    shown = shown[:_MOST]
+    shown = [("input", maps.inputs[example])]
+    shown += [(f"{n}: {maps.kinds[n]}", m[example]) for n, m in maps.maps.items()][:_MOST]
     heights = [1.0 if _is_image(value) else 0.45 for _, value in shown]
-    figure = new_figure(0.95 * channels + 1.5, 0.95 * sum(heights) + 0.2)
+    figure = new_figure(0.95 * channels + 1.9, 0.95 * sum(heights) + 0.2)
     layout = figure.add_gridspec(len(shown), channels, height_ratios=heights)
     for row, (name, value) in enumerate(shown):
         if _is_image(value):
@@ -136,12 +136,12 @@ def plot_regions(
     regions: Regions, path: str | os.PathLike[str], names: Sequence[str] | None
 ) -> None:
     """Draw regions and examples."""
-    from matplotlib.colors import ListedColormap
-
     outputs = regions.scores.shape[-1]
     highest = 0 if regions.labels is None else int(regions.labels.max())
     count = max(outputs, 2, 1 + highest)
-    figure = new_figure(5.4, 4.6)
+    figure = new_figure(5.4, 4.6)  # which says how to get matplotlib
+    from matplotlib.colors import ListedColormap
+
     axes = figure.add_subplot(1, 1, 1)
     colours = [CLASSES[i % len(CLASSES)] for i in range(count)]
     axes.pcolormesh(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from picture_files import size_of
 
 import glubina as gl
 from glubina import nn
-from glubina.explain import ExplainError, learned
+from glubina.explain import ExplainError, landscape, learned
+from glubina.files import MissingExtraError
 from glubina.graph import ShapeError
 
 RNG = np.random.default_rng(0)
@@ -85,6 +87,7 @@ def test_feature_maps_are_what_the_layers_give() -> None:
     model, x = pooled()
     found = learned.feature_maps(model, x)
     assert list(found.maps) == [*(f"body.{i}" for i in range(5)), "drop", "head"]
+    assert found.kinds["body.2"] == "MaxPool2d"
     np.testing.assert_allclose(found.maps["head"], scores(model, x), rtol=1e-12)
     np.testing.assert_array_equal(found.maps["body.1"], np.maximum(found.maps["body.0"], 0))
     np.testing.assert_array_equal(found.maps["drop"], found.maps["body.4"].mean(axis=(1, 2)))
@@ -352,3 +355,17 @@ def test_the_pictures(tmp_path: Path) -> None:
     attention.plot(tmp_path / "attention.png", labels=["a", "b", "c", "d"])
     for name in ("maps", "confused", "attention"):
         assert min(size_of(tmp_path / f"{name}.png")) > 100
+
+
+def test_without_matplotlib_there_is_data_and_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("matplotlib", "matplotlib.figure", "matplotlib.colors"):
+        monkeypatch.setitem(sys.modules, name, None)
+    surface = landscape.surface(lambda a, b: a * b, points=3)
+    regions = learned.decision_regions(lambda x: x[:, 0], np.eye(2), points=3)
+    filters = learned.filters(nn.Conv2d(1, 1, 2))
+    for drawing in (surface, regions, filters):
+        with pytest.raises(MissingExtraError, match="pip install"):
+            drawing.plot(tmp_path / "x.png")  # type: ignore[attr-defined]
+    assert not list(tmp_path.iterdir())
