@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from glubina.explain import landscape, learned
-from glubina.explain.computation import Edge, Explanation, Vertex
+from glubina.explain.computation import Explanation
 from glubina.explain.diagnosis import Diagnosis, diagnose
 from glubina.explain.errors import ExplainError
 from glubina.explain.frames import Frame
@@ -18,6 +18,7 @@ from glubina.explain.influence import Influence, Path
 from glubina.explain.ladder import Ladder, Rung, ladder
 from glubina.explain.monitor import Monitor, Record
 from glubina.explain.opening import explain, paths
+from glubina.explain.vertex import Edge, Vertex
 
 __all__ = [
     "Diagnosis",

@@ -13,7 +13,8 @@ from glubina.explain.errors import ExplainError
 from glubina.explain.formulas import number
 
 if TYPE_CHECKING:
-    from glubina.explain.computation import Edge, Explanation, Vertex
+    from glubina.explain.computation import Explanation
+    from glubina.explain.vertex import Edge, Vertex
 
 Array = NDArray[Any]
 _MOST = 1000

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glubina.explain.computation import Edge, Explanation, Vertex
+from glubina.explain.computation import Explanation
 from glubina.explain.formulas import number, shortened
+from glubina.explain.vertex import Edge, Vertex
 
 Array = NDArray[Any]
 

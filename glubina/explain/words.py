@@ -23,7 +23,8 @@ from glubina.graph.ops.hook import without_hooks, worked_out_before
 from glubina.graph.ops.source import CONSTANT, INPUT
 
 if TYPE_CHECKING:
-    from glubina.explain.computation import Edge, Explanation, Vertex
+    from glubina.explain.computation import Explanation
+    from glubina.explain.vertex import Edge, Vertex
 
 Array = NDArray[Any]
 
