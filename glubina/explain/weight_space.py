@@ -201,8 +201,7 @@ class _Walker:
             (xs[i : i + batch_size], ys[i : i + batch_size]) for i in range(0, len(xs), batch_size)
         ]
         self.summed = getattr(loss, "reduction", "mean") == "sum"
-        self._set = compile(self._move)
-        self._value = compile(lambda a, b: loss(model(a), b))
+        self._value = compile(self._step)
 
     @contextmanager
     def ready(self) -> Iterator[_Walker]:
@@ -219,11 +218,17 @@ class _Walker:
         """The loss at a point."""
         inside = np.clip(position, 0, 1)
         inside /= max(inside.sum(), 1)  # buffers are mixed, never extrapolated
-        self._set(*(tensor(np.float64(a)) for a in (*position, *inside)))
-        values = [self._value(x, y).item() for x, y in self.batches]
+        place = [tensor(np.float64(a)) for a in (*position, *inside)]
+        values = [self._value(x, y, *place).item() for x, y in self.batches]
         if self.summed:
             return float(np.sum(values))
         return float(np.average(values, weights=[len(x) for x, _ in self.batches]))
+
+    def _step(self, x: Tensor, y: Tensor, *position: Tensor) -> Tensor:
+        """The loss of a batch at a point."""
+        self._move(*position)
+        value: Tensor = self.loss(self.model(x), y)
+        return value
 
     def _move(self, *position: Tensor) -> None:
         """Set the weights to the first numbers' point, buffers to the others'."""

@@ -217,6 +217,27 @@ def test_a_plane_along_a_line_is_the_line() -> None:
     np.testing.assert_allclose(flat.losses[2], straight.losses, rtol=1e-5)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_batches_do_not_change_the_loss(reduction: str) -> None:
+    model, x, y = network()
+    loss = nn.MSELoss(reduction=reduction)
+    whole = landscape.line(model, loss, x, y, points=4)
+    parts = landscape.line(model, loss, x, y, points=4, batch_size=7)
+    np.testing.assert_allclose(parts.losses, whole.losses, rtol=1e-5)
+
+
+def test_one_program_serves_all_points() -> None:
+    model, x, y = network()
+    calls = []
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        calls.append(0)
+        return ((outputs - targets) ** 2).mean()
+
+    landscape.plane(model, loss, x, y, points=5)
+    assert len(calls) == 1
+
+
 def test_missing_weights_are_named() -> None:
     model, x, y = network()
     with pytest.raises(ExplainError, match=r"have no 0\.weight"):

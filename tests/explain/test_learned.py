@@ -320,6 +320,15 @@ def test_a_network_that_uses_the_weights_gets_them_as_it_asked() -> None:
         learned.attention(nn.Linear(2, 2), np.zeros((1, 2)))
 
 
+def test_attention_of_published_networks() -> None:
+    model = gl.models.GPT(11, context=6, width=8, layers=2, heads=2)
+    found = learned.attention(model, RNG.integers(0, 11, (1, 6)))
+    assert len(found.weights) == 2
+    for weights in found.weights.values():
+        assert weights.shape == (1, 2, 6, 6)
+        assert not np.triu(weights, 1).any()
+
+
 def test_attention_of_a_transformer() -> None:
     encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)
     found = learned.attention(encoder, RNG.standard_normal((2, 4, 8)).astype(np.float32))
@@ -367,5 +376,5 @@ def test_without_matplotlib_there_is_data_and_a_hint(
     filters = learned.filters(nn.Conv2d(1, 1, 2))
     for drawing in (surface, regions, filters):
         with pytest.raises(MissingExtraError, match="pip install"):
-            drawing.plot(tmp_path / "x.png")  # type: ignore[attr-defined]
+            drawing.plot(tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
