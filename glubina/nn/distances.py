@@ -13,9 +13,10 @@ from glubina.nn.checks import images
 from glubina.nn.formula import apply, number, scaled
 from glubina.nn.margin import cosine_similarity, pairwise_distance
 from glubina.nn.module import Module
-from glubina.nn.pooling import average
+from glubina.nn.pooling import average, largest
 from glubina.nn.windows import Windows, windows
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import above_zero
 
 Extents = int | tuple[int, ...]
 
@@ -76,11 +77,16 @@ def _by_norm(w: Windows, p: float, x: Node) -> Node:
 def _lp_pool(
     rank: int, x: Tensor, p: float, kernel_size: Any, stride: Any, ceil_mode: bool
 ) -> Tensor:
-    if not p > 0:
-        raise ValueError(f"norm_type must be positive, got {p!r}")
+    p = _norm_type(p)
     images(x, rank)
     w = windows(rank, kernel_size, stride, 0, ceil=ceil_mode)
-    return apply(_by_norm, x, settings=(w, float(p)))
+    if p == math.inf:
+        return apply(largest, x, settings=(w,))
+    return apply(_by_norm, x, settings=(w, p))
+
+
+def _norm_type(given: Any) -> float:
+    return math.inf if given == math.inf else above_zero("norm_type", given)
 
 
 def lp_pool1d(
@@ -118,7 +124,8 @@ class _LPPool(Module):
         ceil_mode: bool = False,
     ) -> None:
         w = windows(self.rank, kernel_size, stride, 0, ceil=ceil_mode)
-        self.norm_type, self.kernel_size, self.stride = float(norm_type), w.window, w.stride
+        self.norm_type = _norm_type(norm_type)
+        self.kernel_size, self.stride = w.window, w.stride
         self.ceil_mode = ceil_mode
 
     def forward(self, x: Tensor) -> Tensor:

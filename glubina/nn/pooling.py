@@ -18,13 +18,14 @@ Extents = int | tuple[int, ...]
 
 
 @Formula
-def _largest(w: Windows, x: Node) -> Node:
+def largest(w: Windows, x: Node) -> Node:
+    """The largest of each window."""
     return ops.pool_max(*gathered(x, w))
 
 
 def _max_pool(x: Tensor, w: Windows, return_indices: bool) -> Any:
     images(x, len(w.window))
-    y = apply(_largest, x, settings=(w,))
+    y = apply(largest, x, settings=(w,))
     if not return_indices:
         return y
     from glubina.nn.unpooling import places_of_largest  # which few networks need

@@ -90,6 +90,11 @@ def test_power_pooling() -> None:
     boxes = x.reshape(2, 2, 2, 3, 2, 3)
     expected = (boxes**3).sum((2, 4)) ** (1 / 3)
     np.testing.assert_allclose(F.lp_pool2d(gl.tensor(x), 3, 2).numpy(), expected, rtol=1e-10)
+    largest = F.max_pool2d(gl.tensor(x), 2).numpy()
+    np.testing.assert_array_equal(nn.LPPool2d(float("inf"), 2)(gl.tensor(x)).numpy(), largest)
+    for bad, error in ((0, ValueError), (-1, ValueError), ("a", TypeError)):
+        with pytest.raises(error, match="norm_type must be"):
+            nn.LPPool2d(bad, 2)  # type: ignore[arg-type]
 
 
 def test_random_slopes() -> None:
