@@ -105,7 +105,7 @@ def new(
     node.op = op
     node.sources = sources
     node.attributes = attributes
-    node.shape = shape
+    node.shape = tuple(shape)  # itself, but for a kind of tuple that a face has
     node.dtype = dtype
     if origins.watch is not None:
         origins.watch.note(node)

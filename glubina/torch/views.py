@@ -5,6 +5,7 @@ The link is `glubina.tensor.views`; here is what each kind of part does.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,8 @@ def reshape(self: Tensor, *shape: Any) -> Any:
 
 def become(self: Tensor, result: gl.Tensor) -> Tensor:
     """Take over another tensor's value, whose shape may differ (`unsqueeze_`)."""
-    self._cell = result._cell
+    cell = self._cell = result._cell
     self._requires_grad = result._requires_grad
+    if cell.view is not None:
+        cell.view = cell.view._replace(part=weakref.ref(self))
     return self

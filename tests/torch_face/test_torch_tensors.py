@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import glubina as gl
 import glubina.torch as torch
+from glubina.graph import ops
 
 X = np.array([[3.0, -1.0, 2.0], [0.5, 4.0, -2.0]], np.float32)
 ONE: dict[str, tuple[Any, Any]] = {
@@ -208,3 +209,10 @@ def test_rounding_to_decimals() -> None:
     assert x.round().tolist() == [1.0, 0.0, 1250.0]
     x.round(decimals=2).sum().backward()
     assert x.grad.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_the_engine_knows_no_torch_size() -> None:
+    # equal nodes are one: a Size in it would be seen by who never imported the face
+    node = ops.broadcast(ops.constant(1, np.dtype(np.float32)), torch.Size([2, 3]))
+    assert type(node.shape) is tuple
+    assert type(torch.ones(2, 3).shape) is torch.Size

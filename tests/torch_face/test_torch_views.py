@@ -71,6 +71,7 @@ def test_what_is_written_makes_the_other_parts_require_gradients() -> None:
     w = torch.ones(2, requires_grad=True)
     whole = torch.zeros(4).view(2, 2)
     one, other = whole[0], whole[0]
+    other.unsqueeze_(0)
     one[0] = w.sum() * 3
     assert whole.requires_grad
     assert other.requires_grad
