@@ -18,6 +18,8 @@ from glubina.graph.node import Node, rebuild, remake, topological
 from glubina.graph.ops import add, full_like, input, opened
 from glubina.graph.ops.hook import arguments_of
 from glubina.graph.simplify import simplify
+from glubina.tensor.base import wrap
+from glubina.tensor.cell import Leaf
 from glubina.tensor.programs import buffer_of
 
 Array = NDArray[Any]
@@ -26,7 +28,9 @@ _MOST = 1 << 24  # elements of a Jacobian matrix
 
 
 def value_of_leaf(leaf: Node) -> Array:
-    """What an input of the user's graph holds."""
+    """What an input of the user's graph holds; worked out now if it is pending."""
+    if type(leaf) is Leaf and leaf.buffer is None and leaf.origin is not None:
+        wrap(leaf).realise()
     return buffer_of(leaf).array(leaf.shape, leaf.dtype)  # type: ignore[arg-type]
 
 

@@ -73,6 +73,8 @@ def derivation(explanation: Explanation, which: Any) -> Derivation:
     value = vertex.derivative
     if value is None:
         raise ExplainError(f"{vertex.name} is {vertex.dtype.name}: there is no derivative by it")
+    if not value.size:
+        raise ExplainError(f"{vertex.name} has the shape {vertex.shape}: no element to derive by")
     lines, latex = _expanded(explanation, vertex)
     index = tuple(int(i) for i in np.unravel_index(int(np.abs(value).argmax()), value.shape))
     difference, step = _difference(explanation, vertex, index)

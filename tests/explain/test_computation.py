@@ -316,3 +316,17 @@ def test_looking_leaves_statistics_and_chance_alone() -> None:
     for old, now in zip(before, network.buffers(), strict=True):
         np.testing.assert_array_equal(old, now.numpy())
     np.testing.assert_array_equal(gl.randn(3).numpy(), expected)
+
+
+def test_leaves_whose_values_are_still_pending() -> None:
+    held = gl.ones(3, requires_grad=True)
+    with gl.no_grad():
+        held.add_(1)
+    found = gl.explain((held * held).sum())
+    assert found["held"].value.tolist() == [2, 2, 2]
+    assert found["held"].derivative.tolist() == [4, 4, 4]  # type: ignore[union-attr]
+    dropped = gl.explain(gl.zeros((2, 3), requires_grad=True).sum())
+    assert dropped.output.value == 0
+    assert "check" in str(found.derivation("held"))
+    with pytest.raises(ExplainError, match=r"has the shape \(0, 3\): no element"):
+        gl.explain(gl.zeros((0, 3), requires_grad=True).sum()).derivation(1)
