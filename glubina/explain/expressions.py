@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,12 +25,21 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "norm": lambda x: gl.sqrt(gl.sum(x * x)),
 }  # fmt: skip
 
+
+def _power(a: Any, b: Any) -> Any:
+    """a**b; of plain numbers in floating point, for 9**9**9 has 400 million digits."""
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return a**b
+    found = math.pow(a, b)
+    return int(found) if isinstance(a, int) and found.is_integer() and b >= 0 else found
+
+
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
-    ast.Pow: lambda a, b: a**b,
+    ast.Pow: _power,
     ast.MatMult: lambda a, b: a @ b,
     ast.USub: lambda a: -a,
     ast.UAdd: lambda a: a,
@@ -52,6 +62,8 @@ def evaluate(formula: str, values: Mapping[str, str]) -> tuple[Tensor, dict[str,
         result = _Evaluator(formula, variables).visit(tree)
     except RecursionError:
         raise ExplainError(f"{formula[:40]!r}... is nested too deeply") from None
+    except (ArithmeticError, ValueError) as error:  # 1/0, 9**9**9, (-1)**0.5 without a variable
+        raise ExplainError(f"{formula!r} cannot be worked out: {error}") from None
     if not isinstance(result, Tensor) or not result.requires_grad:
         raise ExplainError(f"{formula!r} has no variables: there is nothing to differentiate by")
     if any(result is variable for variable in variables.values()):

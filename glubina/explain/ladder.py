@@ -22,6 +22,7 @@ from glubina.runtime import build, compiler, observers
 from glubina.runtime.layout import Held
 from glubina.schedule.kernel import Kernel
 from glubina.tensor import programs
+from glubina.tensor.arguments import whole
 from glubina.tensor.compile import Compiled, compile
 from glubina.tensor.debug import graph_text
 
@@ -174,6 +175,9 @@ def ladder(function: Callable[..., Any], *arguments: Any, repeats: int = 30) -> 
     The function, compiled or not, is recorded anew and run `repeats` times and some more, with all
     that it does: a training step trains. Raises ExplainError for one that needs no native program.
     """
+    if not callable(function):
+        raise TypeError(f"ladder takes a function of tensors, not {function!r}")
+    whole("repeats", repeats)
     recorded = function.anew() if isinstance(function, Compiled) else compile(function)
     used: dict[int, programs.Compiled] = {}
 

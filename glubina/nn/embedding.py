@@ -38,9 +38,11 @@ def embedding(x: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tens
 
 def symbol(padding_idx: int, symbols: int) -> int:
     """The number of the padding symbol, counted from the first; ValueError if it is none."""
+    if type(padding_idx) is bool or not isinstance(padding_idx, (int, np.integer)):
+        raise TypeError(f"padding_idx must be a whole number or None, got {padding_idx!r}")
     if not -symbols <= padding_idx < symbols:
         raise ValueError(f"padding_idx {padding_idx} is none of {symbols} symbols")
-    return padding_idx % symbols
+    return int(padding_idx) % symbols
 
 
 def draw_rows(weight: Parameter, padding_idx: int | None) -> None:

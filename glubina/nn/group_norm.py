@@ -16,6 +16,7 @@ from glubina.nn.module import Module
 from glubina.nn.normalisation import moments, normalised, weight_and_bias
 from glubina.nn.parameter import Parameter
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import not_negative
 from glubina.tensor.creation import tensor as held
 
 
@@ -169,7 +170,7 @@ class GroupNorm(Module):
                 f"num_channels must be a multiple of num_groups, got {num_channels} and "
                 f"{num_groups}"
             )
-        self.eps = eps
+        self.eps = not_negative("eps", eps)
         self.weight = Parameter(np.ones(num_channels, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_channels, np.float32)) if affine else None
 

@@ -269,7 +269,7 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """(x − mean) / √(variance + eps) · weight + bias, over the last axes of each example."""
-    rank = 1 if isinstance(normalized_shape, int) else len(normalized_shape)
+    rank = len(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else 1
     shape = extents("normalized_shape", normalized_shape, rank)
     floating(x)
     if x.shape[-rank:] != shape:
@@ -304,7 +304,7 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        rank = 1 if isinstance(normalized_shape, int) else len(normalized_shape)
+        rank = len(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else 1
         self.normalized_shape = extents("normalized_shape", normalized_shape, rank)
         self.eps = not_negative("eps", eps)
         shape = self.normalized_shape

@@ -374,8 +374,8 @@ def _sources(
     dtype: np.dtype[Any],
 ) -> tuple[Batches, Batches | None]:
     """What to train on, and what to validate with."""
-    if validation_split:
-        between("validation_split", validation_split, 0, 1)
+    if validation_split and between("validation_split", validation_split, 0, 1) == 1:
+        raise ValueError("validation_split must be below 1: nothing would be left to train on")
     if validation_split and validation_data is not None:
         raise ValueError("give validation_data or validation_split, not both")
     source = batches(x, y, batch_size, dtype)

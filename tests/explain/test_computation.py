@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import glubina as gl
 from glubina import explain, nn
 from glubina.explain import ExplainError
+from glubina.explain.expressions import evaluate
 
 
 class Twice(nn.Module):
@@ -330,3 +331,17 @@ def test_leaves_whose_values_are_still_pending() -> None:
     assert "check" in str(found.derivation("held"))
     with pytest.raises(ExplainError, match=r"has the shape \(0, 3\): no element"):
         gl.explain(gl.zeros((0, 3), requires_grad=True).sum()).derivation(1)
+
+
+@pytest.mark.parametrize("formula", ["x * 9**9**9", "x + 1/0", "x + (-1)**0.5"])
+def test_numbers_that_cannot_be_worked_out_are_an_error_at_once(formula: str) -> None:
+    with pytest.raises(ExplainError, match="cannot be worked out"):
+        evaluate(formula, {"x": "2"})
+    assert evaluate("x * 3**2", {"x": "2"})[0].item() == 18
+
+
+def test_ladder_refuses_what_it_cannot_run() -> None:
+    with pytest.raises(TypeError, match="takes a function of tensors, not 3"):
+        explain.ladder(3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="repeats must be a whole number of at least 1, got 0"):
+        explain.ladder(lambda x: x, gl.ones(2), repeats=0)

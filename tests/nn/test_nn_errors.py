@@ -145,3 +145,22 @@ def test_fit_before_compile() -> None:
         nn.Linear(1, 1).compile(loss="hing")
     with pytest.raises(ValueError, match="unknown optimizer 'rms'; there are sgd, adam, adamw"):
         nn.Linear(1, 1).compile(optimizer="rms", loss="mse")
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: nn.Embedding(3, 2, padding_idx="1"), "padding_idx must be a whole number or None"),
+        (lambda: nn.Embedding(3, 2, padding_idx=1.5), "padding_idx must be a whole number or None"),
+        (lambda: nn.LayerNorm(None), "normalized_shape must be .*, got None"),
+        (lambda: nn.LayerNorm(1.5), "normalized_shape must be .*, got 1.5"),
+        (lambda: nn.GroupNorm(2, 4, eps=-1), "eps must not be negative, got -1"),
+        (
+            lambda: gl.optim.MultiStepLR(gl.optim.SGD([gl.ones(1)], lr=0.1), 3),
+            "milestones must be a list of epochs, got 3",
+        ),
+    ],
+)
+def test_odd_arguments_are_named(make: Any, text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=text):
+        make()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from glubina.optim.lr_scheduler.base import LRScheduler, require_optimizer
@@ -55,6 +55,9 @@ class MultiStepLR(LRScheduler):
         gamma: float = 0.1,
         last_epoch: int = -1,
     ) -> None:
+        given: Any = milestones
+        if not isinstance(given, Iterable) or isinstance(given, str):
+            raise TypeError(f"milestones must be a list of epochs, got {milestones!r}")
         self.milestones = sorted(whole("milestones", m, 0) for m in milestones)
         self.gamma = real("gamma", gamma)
         super().__init__(optimizer, last_epoch)
