@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from glubina.explain.formulas import number
-from glubina.explain.monitor import ParameterRecord, Record
+from glubina.explain.monitor import SQUASHING, ParameterRecord, Record
 from glubina.train.history import History
 
 KINDS = (
@@ -103,7 +103,10 @@ def _initialisation(records: Sequence[Record]) -> Iterator[Diagnosis]:
     hidden = [layer for layer in start.layers[:-1] if layer.std > 0]
     if len(hidden) < 3:
         return
-    first, last = hidden[0], hidden[-1]
+    last = hidden[-1]
+    # like with like: a tanh gives less than the layer before it, whatever the weights
+    first = next(layer for layer in hidden if layer.operation == last.operation)
+    first = hidden[0] if first is last and last.operation not in SQUASHING else first
     ratio = last.std / first.std
     if not SHRUNK < ratio < 1 / SHRUNK:
         way, much = ("shrink", "small") if ratio < 1 else ("grow", "large")
@@ -225,8 +228,18 @@ def _step(history: History | None, records: Sequence[Record]) -> Iterator[Diagno
             "the step size may be too large: divide it by 3 to 10",
         )
         return
-    falls = all(b <= a for a, b in itertools.pairwise(curve))
     moved = [p.change / p.norm for r in records[1:] for p in r.parameters if p.norm > 0]
+    if moved and max(moved) < 1e-7 and all(r.gradient > 0 for r in records):
+        yield Diagnosis(
+            "too small a step",
+            "",
+            len(finite),
+            f"no parameter moves by more than {max(moved):.1e} of its norm in an epoch, although "
+            "there are gradients",
+            "the step size may be zero or far too small, or the optimizer holds other parameters",
+        )
+        return
+    falls = all(b <= a for a, b in itertools.pairwise(curve))
     slow = bool(moved) and max(moved) < 1e-3
     if falls and slow and curve[-1] > 0.95 * curve[0]:
         yield Diagnosis(

@@ -232,3 +232,25 @@ def test_the_picture(tmp_path: Path) -> None:
     monitor.plot(tmp_path / "monitor.png")
     assert (tmp_path / "monitor.png").read_bytes().startswith(b"\x89PNG")
     assert monitor.report()
+
+
+def test_inputs_that_are_not_standardised_are_no_matter_of_small_weights() -> None:
+    x = 1000 * np.random.default_rng(0).standard_normal((64, 10)).astype(np.float32)
+    net = nn.Sequential(
+        nn.Linear(10, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3)
+    )
+    net.compile(optim.SGD(net.parameters(), lr=0.01), nn.CrossEntropyLoss())
+    monitor = explain.Monitor(x, np.arange(64) % 3)
+    net.fit(x, np.arange(64) % 3, epochs=2, callbacks=[monitor], verbose=0)
+    kinds = [d.kind for d in monitor.diagnosis()]
+    assert "bad initialisation" not in kinds
+    assert "saturation" in kinds
+
+
+def test_a_step_of_zero_is_seen() -> None:
+    x = np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    net.compile(optim.SGD(net.parameters(), lr=0.0), nn.CrossEntropyLoss())
+    monitor = explain.Monitor(x, np.arange(64) % 3)
+    net.fit(x, np.arange(64) % 3, epochs=3, batch_size=16, callbacks=[monitor], verbose=0)
+    assert [d.kind for d in monitor.diagnosis()] == ["too small a step"]
