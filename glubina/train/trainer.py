@@ -83,6 +83,10 @@ class Trainer:
         self.loss = loss
         if loss is not None and not callable(loss):
             raise TypeError(f"loss must be a function of (outputs, targets), got {loss!r}")
+        given: Any = loss
+        if isinstance(given, type):
+            name = given.__name__
+            raise TypeError(f"loss must be a loss, got the class {name}: give {name}()")
         if not (optimizer is None or callable(optimizer) or hasattr(optimizer, "step")):
             raise TypeError(
                 "optimizer must be an optimizer, or a function that makes one from the parameters, "

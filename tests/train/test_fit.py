@@ -364,3 +364,8 @@ def test_bad_arguments_of_compile_and_callbacks() -> None:
         EarlyStopping(min_delta=-1)
     with pytest.raises(TypeError, match=r"Scheduled takes a function of .*, got 3"):
         Scheduled(3)
+
+
+def test_a_class_is_no_loss() -> None:
+    with pytest.raises(TypeError, match=r"got the class MSELoss: give MSELoss\(\)"):
+        nn.Linear(3, 2).compile("adam", nn.MSELoss)  # type: ignore[arg-type]
