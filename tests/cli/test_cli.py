@@ -194,6 +194,16 @@ def test_predict_an_image(run: Path, tmp_path: Path) -> None:
     assert "broken.png" in refused("predict", run, tmp_path / "broken.png")
 
 
+def test_the_package_is_the_command() -> None:
+    import subprocess
+    import sys
+
+    result = subprocess.run(
+        [sys.executable, "-m", "glubina", "--version"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.startswith("glubina ")
+
+
 def test_recipes_and_version() -> None:
     assert "fashion-mnist" in call("recipes").output
     assert call("--version").output.startswith("glubina ")

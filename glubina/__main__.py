@@ -1,0 +1,5 @@
+"""`python -m glubina` does what the command `glubina` does."""
+
+from glubina.cli import main
+
+main()
