@@ -14,10 +14,10 @@ from glubina.graph.node import new
 
 def forged(node: Node, **changes: object) -> Node:
     """A copy of a node, unknown to the table, with some of it changed."""
-    parts = {
-        name: getattr(node, name) for name in ("op", "sources", "attributes", "shape", "dtype")
-    }
-    return new(**{**parts, **changes})  # type: ignore[arg-type]
+    copy = new(node.op, node.sources, node.attributes, node.shape, node.dtype)
+    for name, value in changes.items():
+        setattr(copy, name, value)
+    return copy
 
 
 X = ops.input((2, 3), F32)
