@@ -6,18 +6,19 @@ operations that change only the form (`formulas.INLINE`), are part of the formul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from glubina.explain.errors import ExplainError
-from glubina.explain.formulas import INLINE, Writer, constant_of, opened_alone
+from glubina.explain.formulas import Writer, bare, constant_of, opened_alone
 from glubina.explain.local import Local, value_of_leaf
 from glubina.explain.vertex import Edge, Vertex
 from glubina.graph import ops
 from glubina.graph.autodiff import expand
+from glubina.graph.flops import flops_of
 from glubina.graph.interpreter import interpret
 from glubina.graph.node import Node, topological
 from glubina.graph.ops import opened
@@ -25,7 +26,6 @@ from glubina.graph.ops.hook import arguments_of
 from glubina.graph.ops.source import INPUT
 from glubina.graph.origins import Origin
 from glubina.graph.simplify import simplify
-from glubina.nn.summary import arithmetic
 from glubina.tensor import Tensor
 from glubina.tensor.base import wrap
 
@@ -45,7 +45,7 @@ _MUCH = 20_000_000_000  # arithmetic operations that NumPy does in some seconds
 class Explanation:
     """A computation laid open: `nodes` in the order of evaluation, and `edges` between them.
 
-    output: the vertex that everything leads to. seed: what the derivative starts with there (ones).
+    output: the vertex that everything leads to; the derivatives are of it.
     """
 
     def __init__(
@@ -53,18 +53,16 @@ class Explanation:
         output: Node,
         names: Mapping[Node, str],
         *,
-        parameters: Iterable[Node] = (),
         origins: Mapping[Node, Origin] | None = None,
         operations: bool = False,
     ) -> None:
         if operations:
             names, output = _all_opened(names, output)
-        self._root = _visible(output)
-        learned = set(parameters)
+        self._root = bare(output)
         self.nodes: tuple[Vertex, ...] = ()
         self.edges: tuple[Edge, ...] = ()
         self._by_node: dict[Node, Vertex] = {}
-        self._named(names, learned)
+        self._named(names)
         for placed in self._by_node.values():
             placed.origin = (origins or {}).get(placed.node)
         self._connect()
@@ -72,7 +70,7 @@ class Explanation:
 
     # -- building --------------------------------------------------------------------------------
 
-    def _named(self, names: Mapping[Node, str], learned: set[Node]) -> None:
+    def _named(self, names: Mapping[Node, str]) -> None:
         taken = set(names.values())
         count = 0
         vertices: list[Vertex] = []
@@ -83,7 +81,7 @@ class Explanation:
                     count += 1
                     name = f"v{count}" if node.sources else f"x{count}"
             kind = "operation" if node.sources else "input"
-            if not node.sources and (node in learned or _is_learned(node)):
+            if not node.sources and _is_learned(node):
                 kind = "parameter"
             vertex = Vertex(self, node, len(vertices) + 1, name, kind)
             vertices.append(vertex)
@@ -137,7 +135,7 @@ class Explanation:
         if isinstance(which, Vertex):
             found = [v for v in self.nodes if v is which]
         elif isinstance(which, Tensor):
-            node = _visible(which._cell.node)
+            node = bare(which._cell.node)
             found = [v for v in self.nodes if v.node in (node, which._cell.leaf)]
         else:
             found = [v for v in self.nodes if which in (v.name, v.number)]
@@ -234,35 +232,27 @@ def _worked_out(keys: Sequence[Node], nodes: Sequence[Node]) -> dict[Node, Array
     compiler; by one native program where that would take long.
     """
     plain = simplify(expand(nodes))
-    order = topological(plain)
-    if sum(map(arithmetic, order)) > _MUCH:
+    if flops_of(plain) > _MUCH:
         tensors = [wrap(node) for node in nodes]
         values = [tensor.numpy() for tensor in tensors]
     else:
-        leaves = {n: value_of_leaf(n) for n in order if n.op is INPUT}
+        leaves = {n: value_of_leaf(n) for n in topological(plain) if n.op is INPUT}
         values = [value.copy() for value in interpret(plain, leaves)]
     for value in values:
         value.flags.writeable = False
     return dict(zip(keys, values, strict=True))
 
 
-def _visible(node: Node) -> Node:
-    """The node itself or, below what changes only the form, the first that has a vertex."""
-    while node.op.name in INLINE and node.sources:
-        node = node.sources[0]
-    return node
-
-
 def reads_of(node: Node) -> list[Node]:
     """The nodes with vertices that a node is made of, each once, in the order of the formula."""
     own = arguments_of(node)
     if own is not None:
-        return list(dict.fromkeys(map(_visible, own)))
+        return list(dict.fromkeys(map(bare, own)))
     result, inputs = opened_alone(node)
     needed = set(topological([result]))
     found: dict[Node, None] = {}
     for source, x in zip(node.sources, inputs, strict=True):
-        below = _visible(source)
+        below = bare(source)
         if x in needed and constant_of(below) is None:
             found[below] = None
     return list(found)

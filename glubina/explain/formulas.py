@@ -5,7 +5,7 @@ In two notations: plain text for terminals and drawings (`w1²·w2²`), and LaTe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from glubina.graph.node import Node, remake, topological
@@ -50,6 +50,16 @@ def constant_of(node: Node) -> str | None:
     if type(node) is Leaf and node.number is not None:
         return number(node.number)
     return None
+
+
+def bare(node: Node, stop: Container[Node] = ()) -> Node:
+    """The node itself or, below what changes only the form, the first that has a vertex.
+
+    stop: nodes at which to end, whatever they are.
+    """
+    while node not in stop and node.op.name in INLINE and node.sources:
+        node = node.sources[0]
+    return node
 
 
 def title(node: Node) -> str:
@@ -168,7 +178,7 @@ class Writer:
             sign = r" \cdot " if self.latex else "·"
             return f"2{sign}{self._at(node.sources[0], PRODUCT)}", PRODUCT
         a, b = (self._at(s, SUM) for s in node.sources)
-        if constant_of(_bare(node.sources[1])) is not None and not b.startswith("-"):
+        if constant_of(bare(node.sources[1])) is not None and not b.startswith("-"):
             return f"{b} + {a}" if a[0] not in "-−" else f"{b} − {a[1:]}", SUM
         if b[0] in "-−":
             return f"{a} {self._minus} {b[1:]}", SUM
@@ -189,9 +199,9 @@ class Writer:
         x, y = node.sources
         if x is y:
             return self._raised(x, "2"), POWER
-        if constant_of(_bare(y)) is not None:
+        if constant_of(bare(y)) is not None:
             x, y = y, x
-        if constant_of(_bare(x)) == "-1":
+        if constant_of(bare(x)) == "-1":
             return self._minus + self._at(y, PRODUCT), SUM
         sign = r" \cdot " if self.latex else "·"
         return f"{self._at(x, PRODUCT)}{sign}{self._at(y, PRODUCT)}", PRODUCT
@@ -251,7 +261,7 @@ class Writer:
     def _where(self, node: Node) -> tuple[str, int]:
         """Iverson's bracket for 1 where a condition holds and 0 elsewhere."""
         condition, *values = node.sources
-        if [constant_of(_bare(v)) for v in values] == ["1", "0"]:
+        if [constant_of(bare(v)) for v in values] == ["1", "0"]:
             inner = self._source(condition)[0]
             return (rf"\left[{inner}\right]" if self.latex else f"[{inner}]"), ATOM
         return self._call("where", node.sources), ATOM
@@ -264,13 +274,6 @@ class _Verbatim(Writer):
         """The text itself, in brackets where it is more than a name."""
         plain = text.replace("_", "").replace(".", "").replace("{", "").replace("}", "")
         return text if plain.replace("\\mathrm", "").isalnum() else self._bracketed(text)
-
-
-def _bare(node: Node) -> Node:
-    """The node below what only changes the form."""
-    while node.op.name in INLINE and node.sources:
-        node = node.sources[0]
-    return node
 
 
 def _substituted(formula: str, argument: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -190,26 +191,21 @@ def _read(module: MultiheadAttention, name: str, found: dict[str, Tensor]) -> It
     held: Any = module
     original: Any = module.forward
 
-    def forward(
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        key_padding_mask: Tensor | None = None,
-        need_weights: bool = True,
-        attn_mask: Tensor | None = None,
-        average_attn_weights: bool = True,
-        is_causal: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        result, weights = original(
-            query, key, value, key_padding_mask, True, attn_mask, False, is_causal
-        )
+    signature = inspect.signature(original)
+
+    def forward(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        asked = dict(given.arguments)
+        given.arguments |= {"need_weights": True, "average_attn_weights": False}
+        result, weights = original(*given.args, **given.kwargs)
         place, again = name, 2
         while place in found:
             place, again = f"{name} ({again})", again + 1
         found[place] = weights
-        if not need_weights:
+        if not asked["need_weights"]:
             return result, None
-        return result, weights.mean(axis=-3) if average_attn_weights else weights
+        return result, weights.mean(axis=-3) if asked["average_attn_weights"] else weights
 
     before = vars(module).get("forward")
     held.forward = forward

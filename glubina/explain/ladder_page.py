@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from glubina.explain.page import document
 
 if TYPE_CHECKING:
-    from glubina.explain.ladder import Ladder, Rung
+    from glubina.explain.ladder import Ladder, Rung, Source
 
 _MOST_LINES = 4000  # of one kernel's code; what is longer is cut, and says so
 
@@ -91,10 +91,7 @@ def _reference(kernel: Rung) -> str:
     return f'<p>The same code as <a href="#kernel-{number}">kernel {number}</a>.</p>'
 
 
-def _long(place: object) -> str:
-    from glubina.explain.ladder import Source
-
-    assert isinstance(place, Source)
+def _long(place: Source) -> str:
     lines = [str(line) for line in (place.user, place.library) if line is not None]
     return " ".join([place.layer, place.stage, "at", ", in ".join(lines)]).strip()
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.explain.errors import ExplainError
-from glubina.explain.formulas import INLINE, Writer, shortened
+from glubina.explain.formulas import Writer, bare, shortened
 from glubina.graph.autodiff import backward, expand
 from glubina.graph.interpreter import interpret
 from glubina.graph.node import Node, rebuild, remake, topological
@@ -70,9 +70,7 @@ class Local:
 
     def _replaced(self, source: Node) -> Node:
         table = self._inputs
-        below = source
-        while below not in table and below.op.name in INLINE and below.sources:
-            below = below.sources[0]
+        below = bare(source, table)
         if below not in table:
             return source
         return _rebuilt_chain(source, below, table[below])
@@ -99,10 +97,7 @@ class Local:
         answers = self.node.op.derivative(self.node, self._seed)
         total = full_like(source, 0)
         for argument, answer in zip(self.node.sources, answers, strict=True):
-            below = argument
-            while below is not source and below.op.name in INLINE and below.sources:
-                below = below.sources[0]
-            if below is source and answer is not None:
+            if answer is not None and bare(argument, (source,)) is source:
                 (back,) = backward({argument: answer}, [source])
                 total = add(total, back)
         return total

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,20 +42,17 @@ _EDGE = 0.02  # how near to an end, as a share of the range, an activation count
 class LayerRecord:
     """The outputs of a layer, or of an activation in it, on the probe.
 
-    operation: what gave them. mean, std: over all of them. spread: the standard deviation over the
-    examples, the mean over units. dead: the share of a rectifier's units that are 0 for every
-    example. saturated: the share of a squashing function's values near its ends. alike: whether
-    all units give the same.
+    operation: what gave them. mean, std: over all of them. dead: the share of a rectifier's units
+    that are 0 for every example. saturated: the share of a squashing function's values near its
+    ends.
     """
 
     name: str
     operation: str
     mean: float
     std: float
-    spread: float
     dead: float | None
     saturated: float | None
-    alike: bool
 
 
 @dataclass(frozen=True)
@@ -260,19 +256,13 @@ def _layer(name: str, operation: str, value: Array) -> LayerRecord:
             low, high = SQUASHING[operation]
             edge = _EDGE * (high - low) / 2
             saturated = float(((value < low + edge) | (value > high - edge)).mean())
-        scale = float(np.abs(units).max(initial=0))
-        alike = (
-            units.shape[1] > 1 and scale > 0 and float(np.ptp(units, axis=1).max()) < 1e-6 * scale
-        )
         return LayerRecord(
             name,
             operation,
             float(value.mean(dtype=np.float64)),
             float(value.std(dtype=np.float64)),
-            float(value.std(axis=0, dtype=np.float64).mean()),
             dead,
             saturated,
-            bool(alike),
         )
 
 
@@ -286,10 +276,3 @@ def _spread(outputs: Array) -> float:
 def _norm(array: Array) -> float:
     with np.errstate(all="ignore"):
         return float(np.sqrt(np.sum(np.square(array, dtype=np.float64))))
-
-
-def layers_of(records: Sequence[Record]) -> list[str]:
-    """The names of layers with parameters of two axes and more, in the order of the network."""
-    if not records:
-        return []
-    return [p.name for p in records[0].parameters if len(p.shape) > 1]

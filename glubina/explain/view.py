@@ -30,7 +30,6 @@ class Box:
     kind: str
     members: list[Vertex]
     shown: Vertex
-    rank: int = 0
 
     @property
     def value(self) -> str:
@@ -99,8 +98,6 @@ def view(explanation: Explanation, depth: int | None = None) -> View:
         boxes = {
             new: made for key, box in boxes.items() for new, made in _opened(key, box, key in split)
         }
-    for rank, box in enumerate(boxes.values()):
-        box.rank = rank
     return View(tuple(boxes.values()), tuple(links))
 
 
@@ -131,8 +128,6 @@ def _box(key: Any, members: list[Vertex], depth: int | None) -> Box:
         kind = type(module).__name__
         return Box(last.name, f"{path} {kind}".strip(), "layer", members, last)
     title = last.name if not last.incoming else f"{last.name} = {last.formula}"
-    if len(members) > 1:  # a parameter drawn with what it is used by
-        return Box(last.name, shortened(title), last.kind, members, last)
     return Box(last.name, shortened(title), last.kind, members, last)
 
 

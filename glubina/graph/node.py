@@ -135,12 +135,14 @@ def rebuild(
     table: dict[Node, Node] = {}
     watch = origins.watch
     around = watch.source if watch is not None else None
-    for node in topological(outputs):
+    try:
+        for node in topological(outputs):
+            if watch is not None:
+                watch.source = node
+            table[node] = change(node, tuple([table[s] for s in node.sources]))
+    finally:
         if watch is not None:
-            watch.source = node
-        table[node] = change(node, tuple([table[s] for s in node.sources]))
-    if watch is not None:
-        watch.source = around
+            watch.source = around
     return [table[o] for o in outputs]
 
 

@@ -115,7 +115,10 @@ class Origins:
 
     @contextmanager
     def inside(self, module: Any) -> Iterator[None]:
-        """What is made inside belongs to a layer."""
+        """What is made inside belongs to a layer (of another thread's nothing is noted)."""
+        if threading.get_ident() != self._thread:
+            yield
+            return
         self._called += 1
         self.modules.append(module)
         self._calls.append(self._called)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glubina.graph.node import Shape, topological
+from glubina.graph.flops import flops_of
+from glubina.graph.node import Shape
 from glubina.tensor import Tensor
 from glubina.tensor.base import wrap
 from glubina.tensor.cell import placeholder
@@ -78,19 +79,3 @@ def _targets(model: Module, loss: Any, outputs: Shape) -> Tensor:
         return wrap(placeholder(outputs[:-1], np.dtype(np.int64)))
     dtype = next((p.dtype for p in model.parameters() if p.dtype.kind == "f"), np.dtype("f4"))
     return wrap(placeholder(outputs, dtype))
-
-
-def flops_of(outputs: Any) -> int:
-    """The arithmetic of a graph in primitives, that of loops for each of their steps."""
-    from glubina.graph import ops
-    from glubina.graph.ops.scan import body_of
-    from glubina.nn.summary import arithmetic
-
-    total, loops = 0, set[Any]()
-    for node in topological(outputs):
-        total += arithmetic(node) if node.sources else 0
-        if node.op is ops.SCAN and (node.sources, node.attributes.loop) not in loops:
-            loops.add((node.sources, node.attributes.loop))
-            inner = sum(map(arithmetic, topological(body_of(node))))
-            total += node.attributes.loop.steps * inner
-    return total

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from glubina.graph import Node, ShapeError, ops
-from glubina.graph.node import Shape, topological
-from glubina.graph.ops import opened
-from glubina.graph.ops.scan import body_of
+from glubina.graph import ShapeError
+from glubina.graph.flops import flops_of
+from glubina.graph.node import Shape
 from glubina.nn.checks import positive
 from glubina.nn.embedding import Embedding
 from glubina.nn.module import Module
@@ -155,7 +154,7 @@ def _outputs(
         if isinstance(result, tuple) and result:  # a recurrent layer's outputs, then its states
             result = result[0]
         if isinstance(result, Tensor):
-            flops = _flops(result._cell.node, counted)
+            flops = flops_of([result._cell.node], counted)
             _, before, _ = found.get(module, ((), 0, 0))
             size = math.prod(result.shape) * result.dtype.itemsize
             found[module] = (result.shape[1:], before + flops, size)
@@ -188,48 +187,6 @@ def _input_dtype(model: Module) -> Any:
             if _is_leaf(module) and parameter.dtype.kind == "f":
                 return parameter.dtype
     return next((p.dtype for p in model.parameters() if p.dtype.kind == "f"), np.float32)
-
-
-def _flops(node: Node, counted: set[object]) -> int:
-    """Additions, multiplications and the like that a value needs beyond what is counted."""
-    total = 0
-    stack = opened([node])
-    while stack:
-        current = stack.pop()
-        if current in counted or not current.sources:
-            continue
-        counted.add(current)
-        stack.extend(current.sources)
-        total += arithmetic(current)
-        if current.op is ops.SCAN:
-            loop = current.attributes.loop
-            if (current.sources, loop) not in counted:  # other results come with it
-                counted.add((current.sources, loop))
-                total += loop.steps * sum(map(arithmetic, topological(body_of(current))))
-    return total
-
-
-def arithmetic(node: Node) -> int:
-    """The additions, multiplications and the like of one node."""
-    name, family = node.op.name, node.op.family
-    if name == "matmul":
-        return 2 * node.size * node.sources[0].shape[-1]
-    if name == "conv":
-        taps = math.prod(node.sources[1].shape[:-1])  # those on zeros between elements left out
-        return int(2 * node.size * taps // math.prod(node.attributes.input_dilation))
-    if name == "attention":
-        depth, reach = node.sources[0].shape[3], node.sources[1].shape[1]
-        return 2 * (node.size // max(1, node.shape[3])) * reach * (depth + node.shape[3])
-    if name == "conv_filter":
-        return 2 * node.size * math.prod(node.sources[1].shape[:-1])
-    if name == "attention_gradient":  # two products forward, five backward
-        queries, keys = node.sources[0].shape, node.sources[1].shape
-        return 2 * math.prod(queries[:3]) * keys[1] * queries[3] * 5 // 3
-    if family == "window":  # those by an index touch one element of each window
-        return int(node.size * math.prod(getattr(node.attributes, "window", ())))
-    if family == "reduction":
-        return node.sources[0].size
-    return node.size if family == "elementwise" and name != "cast" else 0
 
 
 def _bytes(count: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from glubina.graph import origins
 from glubina.graph.autodiff import expand
+from glubina.graph.interpreter import evaluated
 from glubina.graph.node import Node, topological
 from glubina.graph.origins import BACKWARD, UPDATE, Origin
 from glubina.runtime.buffer import Buffer
@@ -162,31 +163,6 @@ def _status(value: Array) -> int:
     return _NAN if np.isnan(value).any() else _INFINITE
 
 
-def _evaluate(
-    order: Sequence[Node], bindings: Bindings, see: Callable[[Node, Array, list[Array]], bool]
-) -> None:
-    """Work the nodes out one by one, and let `see` look at each; it may end the walk."""
-    values: dict[Node, Array] = {}
-    uses: dict[Node, int] = {}
-    for node in order:
-        for source in node.sources:
-            uses[source] = uses.get(source, 0) + 1
-    with np.errstate(all="ignore"):
-        for node in order:
-            arrays = [values[source] for source in node.sources]
-            if node in bindings:
-                value = bindings[node]
-            else:
-                value = np.asarray(node.op.numpy(node.attributes, *arrays))
-            values[node] = value
-            if see(node, value, arrays):
-                return
-            for source in node.sources:
-                uses[source] -= 1
-                if not uses[source]:
-                    del values[source]
-
-
 def _investigate(
     outputs: Sequence[Node], bindings: Bindings, watch: origins.Origins, name: Callable[[Node], str]
 ) -> Finding | None:
@@ -194,27 +170,24 @@ def _investigate(
 
     Infinities that were given on purpose (a constant, an input) and lead to no NaN are none.
     """
-    order = topological(outputs)
-    status: dict[Node, int] = {}
-
-    def note(node: Node, value: Array, arrays: list[Array]) -> bool:
-        status[node] = _status(value)
-        return False
-
-    _evaluate(order, bindings, note)
+    status = {node: _status(value) for node, value, _ in evaluated(outputs, bindings)}
     guilty = _roots([o for o in outputs if status[o] == _NAN], status, _NAN)
     if not guilty:
         infinite = _roots([o for o in outputs if status[o]], status, _INFINITE)
         guilty = {node for node in infinite if node.sources}
-    first = next((node for node in order if node in guilty), None)
+    first = next((node for node in status if node in guilty), None)
     if first is None:
         return None
     causes = {n for s in first.sources if status[s] for n in _roots([s], status, _INFINITE)}
-    found = _described(order, {first, *causes}, bindings, watch, name)
+    found = {
+        node: _finding(node, value, arrays, watch, name)
+        for node, value, arrays in evaluated([first], bindings)
+        if node is first or node in causes
+    }
     finding = found[first]
-    cause = next((found[node] for node in order if node in causes and node.sources), None)
+    cause = next((found[node] for node in found if node in causes and node.sources), None)
     if finding.kind == "NaN" and cause is not None:
-        return Finding(**{**vars(finding), "cause": cause})
+        return replace(finding, cause=cause)
     return finding
 
 
@@ -232,25 +205,6 @@ def _roots(ends: Sequence[Node], status: Mapping[Node, int], level: int) -> set[
             if source not in seen:
                 seen.add(source)
                 stack.append(source)
-    return found
-
-
-def _described(
-    order: Sequence[Node],
-    wanted: set[Node],
-    bindings: Bindings,
-    watch: origins.Origins,
-    name: Callable[[Node], str],
-) -> dict[Node, Finding]:
-    """What there is to say of nodes, from another walk."""
-    found: dict[Node, Finding] = {}
-
-    def look(node: Node, value: Array, arrays: list[Array]) -> bool:
-        if node in wanted:
-            found[node] = _finding(node, value, arrays, watch, name)
-        return len(found) == len(wanted)
-
-    _evaluate(order, bindings, look)
     return found
 
 

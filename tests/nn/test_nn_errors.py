@@ -1,3 +1,5 @@
+"""What layers say when they are given what they cannot use."""
+
 from __future__ import annotations
 
 import re

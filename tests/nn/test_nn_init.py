@@ -1,3 +1,5 @@
+"""Initialisers: their distributions, gains and refusals."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Schedules of the learning rate, against their formulas step by step."""
+
 from __future__ import annotations
 
 import math
