@@ -22,7 +22,8 @@ from glubina.train.fit import Run
 from glubina.train.inputs import model_dtype
 from glubina.train.programs import training
 from glubina.train.protocol import behaving, takes_labels
-from glubina.train.trainer import Data, Trainer, _sources
+from glubina.train.sources import Data, sources
+from glubina.train.trainer import Trainer
 from glubina.train.watch import Watch
 
 
@@ -108,7 +109,7 @@ def find_learning_rate(
         raise ValueError(f"diverged must be above 1, got {diverged!r}")
     loss = trainer._loss()
     dtype = model_dtype(trainer.model.parameters())
-    source, _ = _sources(x, y, batch_size, None, 0.0, seed, dtype)
+    source, _ = sources(x, y, batch_size, None, 0.0, seed, dtype)
     job = trainer._job("rates", source, dtype, "y", augment, ("loss",))
     changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
     with _undone(trainer, x) as optimizer, behaving(trainer.model, training=True):

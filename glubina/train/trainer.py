@@ -4,60 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glubina.data import DataError, DataLoader
+from glubina.data import DataLoader
 from glubina.data.augment import views as views_of
 from glubina.data.order import fresh_seed
 from glubina.metrics import Metric, MetricFunction, resolve
 from glubina.optim import EMA
-from glubina.tensor import Tensor, detect_anomaly, tensor
-from glubina.tensor.arguments import between, choice, whole
-from glubina.train.augmented import augmentation, augmented_shape
+from glubina.tensor import Tensor, detect_anomaly
+from glubina.tensor.arguments import choice, whole
+from glubina.train.augmented import augmentation
 from glubina.train.averaging import checked_ema
 from glubina.train.callbacks import Callback, Session, as_callbacks
-from glubina.train.fit import Run, run_epochs
+from glubina.train.fit import run_epochs
 from glubina.train.history import History
-from glubina.train.inputs import (
-    Batches,
-    Examples,
-    batches,
-    checked_size,
-    examples_of,
-    fit_targets,
-    inputs_of,
-    model_dtype,
-    pair,
-    split,
-)
+from glubina.train.inputs import batches, checked_size, inputs_of, model_dtype
+from glubina.train.jobs import Jobs, rows
 from glubina.train.limits import Limits
-from glubina.train.programs import (
-    Passes,
-    Steps,
-    Stream,
-    Sums,
-    Work,
-    as_input,
-    evaluation,
-    training,
-)
+from glubina.train.programs import Passes, training
 from glubina.train.progress import ProgressBar
-from glubina.train.protocol import Loss, Model, Optimizer, in_use, takes_labels
-from glubina.train.several import Several, each, first, listed
+from glubina.train.protocol import Loss, Model, Optimizer, takes_labels
+from glubina.train.several import Several, each, first
+from glubina.train.sources import PREDICT_BATCH, Data, sources
 from glubina.train.stopping import Stop
 from glubina.train.structure import Kept, Structure
-from glubina.train.watch import Watch
-
-PREDICT_BATCH = 256
-
-Data = Any  # array, tensor, list, pair of them, TensorDataset, data set of one's own, DataLoader
 
 
-class Trainer:
+class Trainer(Jobs):
     """A model together with how it is trained.
 
     model: anything that fulfils `protocol.Model`. optimizer: an optimizer over the model's
@@ -153,7 +129,7 @@ class Trainer:
         called = as_callbacks(callbacks)
         seed = fresh_seed() if seed is None else whole("seed", seed, 0)
         dtype = model_dtype(self.model.parameters())
-        source, held = _sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
+        source, held = sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
         if shuffle and source.loader is not None and not isinstance(x, DataLoader):
             source.loader.shuffle, source.loader.seed = True, seed
         watched = () if stop is None else _stop(stop).watched
@@ -220,7 +196,7 @@ class Trainer:
             passes = Passes(self.model, model_dtype(self.model.parameters()), seen)
         inputs = inputs_of(x, passes.dtype)
         parts = [
-            passes(_rows(inputs, start, batch_size))
+            passes(rows(inputs, start, batch_size))
             for start in range(0, len(first(inputs)), batch_size)
         ]
         if made:
@@ -229,177 +205,11 @@ class Trainer:
             return Several(np.concatenate(part) for part in zip(*parts))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    # -- parts ----------------------------------------------------------------------------------
-
-    def _loss(self) -> Loss:
-        if self.loss is None:
-            raise ValueError("no loss was given: training and evaluation need one")
-        return self.loss
-
-    def output_shape(self, examples: Examples, dtype: np.dtype[Any]) -> Any:
-        """The shape of the model's outputs for these examples; they are not computed."""
-        return self._output_shape(Batches(len(examples), examples), dtype, None)
-
-    def _output_shape(self, source: Batches, dtype: np.dtype[Any], augment: Any) -> Any:
-        """The shape of the model's outputs for a mini-batch; they are not computed.
-
-        Layers that take their sizes from the data take them here, and a shape that does not fit
-        is refused here, by the layer.
-        """
-        if source.examples is not None:
-            batch = _rows(source.examples.x, 0, source.batch_size)
-        else:
-            assert source.loader is not None
-            example = inputs_of(pair(source.loader.dataset[0])[0], dtype, "an example's x")
-            batch = each(lambda part: part[None], example)
-        given = as_input(each(tensor, batch), dtype)
-        with in_use(self.model):
-            # the outputs are let go at once: what is pending when a step is recorded is computed
-            outputs = self.model(given if augment is None else augmented_shape(augment, given))
-            return each(lambda output: tuple(output.shape), outputs)
-
-    def _job(
-        self,
-        name: str,
-        source: Batches,
-        dtype: np.dtype[Any],
-        y: str,
-        augment: Any = None,
-        watched: tuple[str, ...] = (),
-    ) -> Job:
-        """What is known of a run over a source: the program of the last one where it fits."""
-        examples = source.examples
-        kinds: list[Any] | None = None
-        if examples is not None:
-            arrays = (*listed(examples.x), *listed(examples.y))
-            kinds = [(array.shape, array.dtype) for array in arrays]
-        found: Job | None = self._kept.take(name, self._key(kinds, source.count, augment, watched))
-        if found is None:
-            shape = self._output_shape(source, dtype, augment)
-            sums = Sums(self._loss(), self.metrics)
-            found = Job(name, kinds, source, dtype, shape, sums, augment, watch=Watch(watched))
-        if examples is not None:
-            targets = self._fitted(examples.y, found.shape, dtype, y)
-            source = replace(source, examples=Examples(examples.x, targets))
-        return replace(found, source=source)
-
-    def _fitted(self, y: Any, shape: Any, dtype: np.dtype[Any], name: str) -> Any:
-        """The targets as the loss takes them, in its own way if it has one."""
-        own = getattr(self.loss, "fit_targets", None)
-        if own is not None:
-            return own(y, shape, dtype, name)
-        return fit_targets(y, shape, takes_labels(self.loss), dtype, name)
-
-    def _key(
-        self, kinds: list[Any] | None, count: int, augment: Any, watched: tuple[str, ...]
-    ) -> tuple[Any, ...]:
-        """What a kept program was made for, beside the structure."""
-        parts = (self._optimizer, self.loss, self.metrics, augment, self._ema)
-        return (kinds, count, watched, *map(id, parts))
-
-    def _keep(self, job: Job) -> None:
-        """Keep a job's program for the next time, without the examples."""
-        if job.steps is None:
-            return
-        job.steps.release()
-        # what the key has as numbers of objects is kept alive by the structure
-        roots = (self.model, self._optimizer, self.loss, self.metrics, job.augment, self._ema)
-        key = self._key(job.kinds, job.source.count, job.augment, job.watch.names)
-        self._kept.put(job.name, key, Structure(*roots), replace(job, source=Batches(1)))
-
-    def _run(self, job: Job, work: Work, seed: int, shuffle: bool) -> Run:
-        source, dtype = job.source, job.dtype
-        if source.examples is not None:
-            if job.steps is None:
-                job.steps = Steps(work, job.sums, source.examples, dtype, source.count)
-            else:
-                job.steps.bring(source.examples)
-            return Run(source, job.sums, steps=job.steps, seed=seed if shuffle else None)
-
-        def prepare(batch: Any) -> Examples:
-            made = examples_of(*pair(batch), dtype)
-            return Examples(made.x, self._fitted(made.y, job.shape, dtype, "y"))
-
-        return Run(source, job.sums, stream=Stream(work, job.sums, dtype, prepare))
-
-    def _validation(self, job: Job, prefix: str = "val_") -> Callable[[], dict[str, float]]:
-        """A function that evaluates over the job's source; its program is made once."""
-        # The order of the examples does not matter here, so a loader's own is not asked for.
-        if job.source.examples is not None:
-            job.source = replace(job.source, loader=None, drop_last=False)
-        work = evaluation(self.model, self._loss(), job.sums)
-        run = self._run(job, work, 0, False)
-
-        def validate() -> dict[str, float]:
-            with in_use(self.model):
-                run.epoch(0, lambda step: False, False)
-            return {f"{prefix}{name}": value for name, value in job.sums.read().items()}
-
-        return validate
-
-
-@dataclass
-class Job:
-    """A run over a source, and what of it may be kept for the next over the same kind of data.
-
-    kinds: shapes and dtypes of the data as it was given, None for a stream, of which nothing is
-    kept. shape: of a mini-batch's outputs; `Several` of several.
-    """
-
-    name: str
-    kinds: list[Any] | None
-    source: Batches
-    dtype: np.dtype[Any]
-    shape: Any
-    sums: Sums
-    augment: Any = None
-    steps: Steps | None = None
-    watch: Watch = field(default_factory=lambda: Watch(()))
-
 
 def _stop(given: Any) -> Stop:
     if not isinstance(given, Stop):
         raise TypeError(f"stop must be a train.Stop(change=..., steps=..., ...), got {given!r}")
     return given
-
-
-def _rows(inputs: Any, start: int, count: int) -> Any:
-    """Some of the examples."""
-    return each(lambda array: array[start : start + count], inputs)
-
-
-def _sources(
-    x: Data,
-    y: Any,
-    batch_size: int,
-    validation_data: Data,
-    validation_split: float,
-    seed: int,
-    dtype: np.dtype[Any],
-) -> tuple[Batches, Batches | None]:
-    """What to train on, and what to validate with."""
-    if validation_split and between("validation_split", validation_split, 0, 1) == 1:
-        raise ValueError("validation_split must be below 1: nothing would be left to train on")
-    if validation_split and validation_data is not None:
-        raise ValueError("give validation_data or validation_split, not both")
-    source = batches(x, y, batch_size, dtype)
-    if validation_split:
-        return _split(source, validation_split, seed)
-    if validation_data is None:
-        return source, None
-    size = max(batch_size, PREDICT_BATCH)
-    return source, batches(validation_data, None, size, dtype, "validation ")
-
-
-def _split(source: Batches, share: float, seed: int) -> tuple[Batches, Batches]:
-    """The source without the share of its examples that is held back, and that share."""
-    if source.examples is None or source.loader is not None:
-        raise DataError(
-            "validation_split needs examples in memory; give validation_data beside a loader"
-        )
-    kept, held = split(source.examples, share, seed)
-    size = max(source.batch_size, PREDICT_BATCH)
-    return replace(source, examples=kept), Batches(size, held)
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[Any]:
