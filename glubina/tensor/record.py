@@ -123,10 +123,16 @@ class Recording:
             else:
                 self.arguments.append((place, source[1]))
         self.outputs = list(zip(program.takes, program.sizes, program.shapes, strict=True))
-        # where every changed cell can be overwritten: those cells, and the inputs that they are
-        self.places = program.takes[: len(targets)]
-        cells = [target for target in targets if type(target) is Cell]
-        self.changed = cells if len(cells) == len(targets) and -1 not in self.places else None
+        # the changed cells that can be overwritten, which inputs they are; the others' numbers
+        self.changed: list[Cell] = []
+        self.places: list[int] = []
+        self.anew: list[int] = []
+        for number, (take, target) in enumerate(zip(program.takes, targets)):
+            if take >= 0 and type(target) is Cell:
+                self.changed.append(target)
+                self.places.append(take)
+            else:
+                self.anew.append(number)
         self.results = self.outputs[len(targets) :]
 
     def holds(self) -> bool:
@@ -146,11 +152,14 @@ class Recording:
         inputs = self._gather(arguments)
         detector = mode.detector
         outputs: list[Buffer] | None = None
-        if self.changed is not None and detector is None:
+        if detector is None:
             outputs = if_own(self.changed, inputs, self.places)
         own = outputs is not None
         if outputs is None:
             outputs = self._destinations(inputs)
+        elif self.anew:
+            for number in self.anew:  # in rising order: each falls into its place
+                outputs.insert(number, Buffer(self.outputs[number][1]))
         outputs += [Buffer(size) for _, size, _ in self.results]
         try:
             if detector is None:
@@ -221,11 +230,15 @@ class Recording:
         steps: int,
         own: bool = False,
     ) -> Any:
-        """Give the cells their new buffers (not where they are their `own`); the results."""
+        """Give the cells their new buffers (not those that were overwritten: `own`); the results."""
         for generator, draws in self.draws:
             generator.advance(draws * steps)
-        if not own:
-            self._settle(arguments, inputs, outputs)
+        for number in self.anew if own else range(len(self.targets)):
+            target, buffer = self.targets[number], outputs[number]
+            take, _, (shape, dtype) = self.outputs[number]
+            if take < 0 or inputs[take] is not buffer:
+                cell = arguments[target] if type(target) is int else target
+                settle(cell, buffer, shape, dtype)  # type: ignore[arg-type]
         count = len(self.targets)
         results = [
             settled(leaf_of_buffer(buffer, shape, dtype))
@@ -237,12 +250,6 @@ class Recording:
                 tensor.grad = gradient
         form = self.form
         return results[form.number] if type(form) is Place else _filled(form, results)
-
-    def _settle(self, arguments: list[Cell], inputs: list[Buffer], outputs: list[Buffer]) -> None:
-        for target, buffer, (take, _, (shape, dtype)) in zip(self.targets, outputs, self.outputs):
-            if take < 0 or inputs[take] is not buffer:
-                cell = arguments[target] if type(target) is int else target
-                settle(cell, buffer, shape, dtype)  # type: ignore[arg-type]
 
     def replay_many(self, steps: int) -> Any:
         """Run again and again; natively once every changed cell is overwritten in place."""
