@@ -17,7 +17,8 @@ MANY_ROWS = 1000
 power of two apart would not fit into the first-level cache together."""
 
 LARGE = 1 << 23
-"""The size of A in bytes from which A is packed also of fewer rows, where it lies transposed."""
+"""The size of A in bytes from which A is packed also of fewer rows and for few columns, where it
+lies transposed; half of it, where several blocks of columns read A."""
 
 CACHE = 1 << 19
 """What of the factors is to stay in the second-level cache, in bytes."""
@@ -127,7 +128,9 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
     dense_b = shape.b.strides[2] == 1 or n == 1
     deep_b = shape.b.strides[1] == 1 or k == 1
     small = m * k * n <= SMALL
-    many = m >= MANY_ROWS or (_by_rows(shape) and m * k * dtype.itemsize >= LARGE)
+    reads = 2 if n > 3 * lanes else 1
+    streamed = _by_rows(shape) and reads * m * k * dtype.itemsize >= LARGE
+    many = m >= MANY_ROWS or streamed
     rows, vectors = _block(m, n, lanes, target.registers, many)
     if not dense_b and (small or m <= MOST_ROWS) and dense_a and deep_b and k >= 4 * lanes:
         way, a, b = "dots", "dense", "dense"
@@ -137,7 +140,7 @@ def plan_matmul(shape: MatmulShape, dtype: np.dtype, target: Target) -> MatmulPl
         a = "dense" if dense_a else "strided"
         b = "dense" if dense_b else "strided"
         apart = not dense_a and shape.a.strides[1] != 1
-        if not small and n > 2 * vectors * lanes and (many or apart):
+        if streamed or (not small and n > 2 * vectors * lanes and (many or apart)):
             a = "panels"
         if not small and (m > 2 * rows or not dense_b):
             b = "panels"
