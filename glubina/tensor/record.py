@@ -230,7 +230,7 @@ class Recording:
         steps: int,
         own: bool = False,
     ) -> Any:
-        """Give the cells their new buffers (not those that were overwritten: `own`); the results."""
+        """Give the cells their new buffers (but for those overwritten: `own`); the results."""
         for generator, draws in self.draws:
             generator.advance(draws * steps)
         for number in self.anew if own else range(len(self.targets)):
