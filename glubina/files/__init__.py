@@ -7,6 +7,8 @@ from glubina.files.checksum import sha256
 from glubina.files.errors import DamagedFileError, FileError, MissingExtraError
 from glubina.files.folders import require_writable
 from glubina.files.json_file import read_json, write_json
+from glubina.files.lock import LockedError, locked
+from glubina.files.packed import UnstorableError, pack, unpack
 from glubina.files.tensors import read_tensors, write_tensors
 
 __all__ = [
@@ -22,4 +24,9 @@ __all__ = [
     "write_tensors",
     "sha256",
     "require_writable",
+    "locked",
+    "LockedError",
+    "pack",
+    "unpack",
+    "UnstorableError",
 ]
