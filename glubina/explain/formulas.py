@@ -30,7 +30,7 @@ _COMPARISONS = {
     "logical_and": ("∧", r"\land"),
     "logical_or": ("∨", r"\lor"),
 }
-_LONGEST = 48
+LONGEST = 48  # a text in a box
 
 
 def number(value: Any) -> str:
@@ -300,6 +300,6 @@ def _weight(node: Node) -> int:
     )
 
 
-def shortened(text: str, longest: int = _LONGEST) -> str:
+def shortened(text: str, longest: int = LONGEST) -> str:
     """A text of at most so many characters."""
     return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -17,10 +17,11 @@ _MOST = 24  # pixels along each side
 def matrix(value: Array) -> Array:
     """At most 24 by 24 means of a tensor's elements, its last axis across.
 
-    Of an image batch (four axes) the first example's first channel is taken.
+    Of an image batch (four axes) the first example's first channel is taken; of images of one
+    pixel, as global pooling gives them, all channels.
     """
     numbers = np.asarray(value, np.float64)
-    if numbers.ndim == 4:
+    if numbers.ndim == 4 and numbers.shape[1:3] != (1, 1):
         numbers = numbers[0, :, :, 0]
     numbers = numbers.reshape(-1, numbers.shape[-1] if numbers.ndim else 1)
     for axis in (0, 1):

@@ -15,6 +15,7 @@ from typing import Any
 Node = Any  # whatever is placed: hashable
 _SWEEPS = 12
 _ALIGNMENTS = 10
+_ROOM = 36.0  # between layers, at least
 _LEAF = 0.02  # the weight of a leaf's position: so little that chains stay straight
 
 
@@ -22,14 +23,59 @@ _LEAF = 0.02  # the weight of a leaf's position: so little that chains stay stra
 class Placed:
     """The drawing: the middle of each box, and for each line the points that it goes through.
 
-    `along` is the direction from layer to layer, `across` that in a layer.
+    `along` is the direction from layer to layer, `across` that in a layer. rows: from where to
+    where each box's layer reaches, along. bends: the source's middle, then for each layer on the
+    way where the line enters it and where it leaves, then the target's middle.
     """
 
     along: dict[Node, float]
     across: dict[Node, float]
+    rows: dict[Node, tuple[float, float]]
     bends: dict[tuple[Node, Node], list[tuple[float, float]]]
     length: float
     breadth: float
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """Layers, and places across in them; how far apart the layers are is still open.
+
+    across: of the boxes, and of lines where they cross a layer. before: the place across from which
+    each line comes to its target.
+    """
+
+    sizes: Mapping[Node, tuple[float, float]]
+    layer: dict[Node, int]
+    across: dict[Node, float]
+    before: dict[tuple[Node, Node], float]
+    breadth: float
+    _chains: dict[tuple[Node, Node], list[Node]]
+    _depths: list[float]
+
+    def placed(self, between: Mapping[tuple[Node, Node], float] | None = None) -> Placed:
+        """The drawing. between: room that a line needs before its target, along."""
+        room = [_ROOM] * len(self._depths)
+        for (_, b), wanted in (between or {}).items():
+            room[self.layer[b] - 1] = max(room[self.layer[b] - 1], wanted)
+        rows, position = [], 0.0
+        for number, depth in enumerate(self._depths):
+            rows.append((position, position + depth))
+            position += depth + (room[number] if number < len(self._depths) - 1 else 0)
+        middles = [(start + end) / 2 for start, end in rows]
+        bends = {}
+        for (a, b), chain in self._chains.items():
+            points = [(middles[self.layer[a]], self.across[a])]
+            for number, bend in enumerate(chain[1:-1], self.layer[a] + 1):
+                points += [(edge, self.across[bend]) for edge in rows[number]]
+            bends[a, b] = [*points, (middles[self.layer[b]], self.across[b])]
+        return Placed(
+            {n: middles[self.layer[n]] for n in self.sizes},
+            {n: self.across[n] for n in self.sizes},
+            {n: rows[self.layer[n]] for n in self.sizes},
+            bends,
+            position,
+            self.breadth,
+        )
 
 
 def place(
@@ -37,12 +83,21 @@ def place(
     lines: Sequence[tuple[Node, Node]],
     *,
     gap: float = 24.0,
-    between: Mapping[tuple[Node, Node], float] | None = None,
 ) -> Placed:
     """Place boxes of sizes (along, across) so that every line leads forward.
 
-    gap: between boxes in a layer. between: room that a line needs for its label, along.
+    gap: between boxes in a layer.
     """
+    return arrange(sizes, lines, gap=gap).placed()
+
+
+def arrange(
+    sizes: Mapping[Node, tuple[float, float]],
+    lines: Sequence[tuple[Node, Node]],
+    *,
+    gap: float = 24.0,
+) -> Arranged:
+    """The first part of `place`, as far as it does not depend on the room between the layers."""
     layer = _layers(list(sizes), lines)
     chains = {(a, b): _chain(a, b, layer) for a, b in lines}
     rows = _rows(sizes, layer, chains)
@@ -54,23 +109,17 @@ def place(
             above[second].append(first)
     rows = _ordered(rows, above, below)
     across = _aligned(rows, above, below, {n: s[1] for n, s in sizes.items()}, gap)
-    depth = [max((sizes[n][0] for n in row if n in sizes), default=0.0) for row in rows]
-    room = [36.0] * len(rows)
-    for (_, b), wanted in (between or {}).items():
-        room[layer[b] - 1] = max(room[layer[b] - 1], wanted)
-    starts, position = [], 0.0
-    for number, extent in enumerate(depth):
-        starts.append(position + extent / 2)
-        position += extent + (room[number] if number < len(rows) - 1 else 0)
     lowest = min(across[n] - _half(sizes, n) for row in rows for n in row)
     across = {n: y - lowest for n, y in across.items()}
-    bends = {
-        line: [(starts[number + layer[line[0]]], across[n]) for number, n in enumerate(chain)]
-        for line, chain in chains.items()
-    }
-    breadth = max(across[n] + _half(sizes, n) for row in rows for n in row)
-    along = {n: starts[layer[n]] for n in sizes}
-    return Placed(along, {n: across[n] for n in sizes}, bends, position, breadth)
+    return Arranged(
+        sizes,
+        layer,
+        across,
+        {line: across[chain[-2]] for line, chain in chains.items()},
+        max(across[n] + _half(sizes, n) for row in rows for n in row),
+        chains,
+        [max((sizes[n][0] for n in row if n in sizes), default=0.0) for row in rows],
+    )
 
 
 def _half(sizes: Mapping[Node, tuple[float, float]], node: Node) -> float:
@@ -78,7 +127,10 @@ def _half(sizes: Mapping[Node, tuple[float, float]], node: Node) -> float:
 
 
 def _layers(nodes: list[Node], lines: Sequence[tuple[Node, Node]]) -> dict[Node, int]:
-    """Each node behind those that lead to it; leaves right before their first reader."""
+    """Each node behind those that lead to it; leaves right before their first reader.
+
+    So is what is made of leaves for one reader alone, such as a transposed weight.
+    """
     before: dict[Node, list[Node]] = {n: [] for n in nodes}
     after: dict[Node, list[Node]] = {n: [] for n in nodes}
     for a, b in lines:
@@ -95,11 +147,34 @@ def _layers(nodes: list[Node], lines: Sequence[tuple[Node, Node]]) -> dict[Node,
             else:
                 layer[current] = max((layer[n] + 1 for n in before[current]), default=0)
                 stack.pop()
-    for node in nodes:
-        if not before[node] and after[node]:
-            layer[node] = max(0, min(layer[n] for n in after[node]) - 1)
+    _delay(layer, before, after)
     lowest = min(layer.values(), default=0)
     return {n: value - lowest for n, value in layer.items()}
+
+
+def _delay(
+    layer: dict[Node, int], before: Mapping[Node, list[Node]], after: Mapping[Node, list[Node]]
+) -> None:
+    """Move what depends on leaves alone near to its readers, where that makes lines shorter."""
+    forward = sorted(layer, key=layer.__getitem__)
+    light: set[Node] = set()
+    for node in forward:
+        if all(n in light and (not before[n] or len(after[n]) == 1) for n in before[node]):
+            light.add(node)
+    latest = dict(layer)
+    for node in reversed(forward):
+        if node in light and after[node]:
+            latest[node] = min(latest[n] for n in after[node]) - 1
+    for node in reversed(forward):
+        if node not in light or not after[node]:
+            continue
+        end = min(layer[n] for n in after[node]) - 1
+        longer = 0  # the lines of leaves that cannot come along
+        for leaf in before[node]:
+            others = [latest[n] for n in after[leaf] if n is not node and not before[leaf]]
+            longer += max(0, end - max(layer[node], min(others, default=end)))
+        if not before[node] or len(after[node]) * (end - layer[node]) > longer:
+            layer[node] = end
 
 
 def _chain(a: Node, b: Node, layer: Mapping[Node, int]) -> list[Node]:

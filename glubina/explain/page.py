@@ -5,10 +5,13 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from glubina.explain.view import view
+from glubina.explain.view import layer_title, layers_around, view
 
 if TYPE_CHECKING:
     from glubina.explain.computation import Explanation
+    from glubina.explain.vertex import Vertex
+
+    Entry = tuple[Vertex, str, str, str]  # with the texts of its title, value and derivative
 
 _MOST_STEPS = 40  # boxes up to which the page has the run step by step
 
@@ -26,6 +29,8 @@ td, th { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px soli
   vertical-align: top; }
 td.number, th.number { text-align: right; }
 pre { background: #f6f8fa; padding: 1rem; overflow: auto; border-radius: 6px; font-size: 12px; }
+.fit .drawing svg { max-width: 100%; height: auto; }
+details > :not(summary) { margin-left: 1.2rem; } summary { cursor: pointer; padding: .15rem 0; }
 .derivative { color: #b2182b; } .note { color: #57606a; }
 """
 
@@ -37,6 +42,9 @@ for (const group of document.querySelectorAll('[data-choice]')) {
     buttons.forEach((b, n) => b.setAttribute('aria-pressed', n === number));
     panes.forEach((pane, n) => pane.hidden = n !== number);
   }));
+}
+for (const box of document.querySelectorAll('input[data-fit]')) {
+  box.addEventListener('change', () => document.body.classList.toggle('fit', box.checked));
 }
 for (const slider of document.querySelectorAll('input[data-steps]')) {
   const panes = document.querySelectorAll('[data-step]');
@@ -76,7 +84,7 @@ def page(explanation: Explanation) -> str:
     parts = [f"<h1>{escape(title)}</h1>", "<h2>The computation</h2>", _drawings(explanation)]
     if len(explanation) <= _MOST_STEPS:
         parts += ["<h2>Step by step</h2>", _steps(explanation)]
-    parts += ["<h2>Every vertex</h2>", _table(explanation)]
+    parts += ["<h2>Every vertex</h2>", _outline(explanation)]
     return document(title, "\n".join(parts))
 
 
@@ -97,6 +105,7 @@ def _drawings(explanation: Explanation) -> str:
         f"{escape(explanation.output.name)} by that vertex. On the arrows: local derivatives; δ is "
         "the derivative by the vertex that the arrow leads to. Rest the mouse on a box for more."
         "</p>"
+        '<p><label><input type="checkbox" data-fit> fit drawings to the window</label></p>'
     )
     return note + (choice("depth", labels, panes) if len(panes) > 1 else panes[0])
 
@@ -116,16 +125,50 @@ def _steps(explanation: Explanation) -> str:
     return slider + panes
 
 
-def _table(explanation: Explanation) -> str:
+def _outline(explanation: Explanation) -> str:
+    """A table of the vertices; those of a large network are folded, layer in layer."""
+    entries = [(b.shown, b.title, b.value, b.derivative) for b in view(explanation).boxes]
+    head = ("vertex", "value", f"∂{explanation.output.name}/∂vertex", "layer", "line")
+    small = len(explanation) <= _MOST_STEPS
+    return _table(head, entries) if small else _folded(head, entries, 1)
+
+
+def _folded(head: tuple[str, ...], entries: list[Entry], depth: int) -> str:
+    """Tables of what stands at this depth, and a fold for each call of a layer below."""
+    parts: list[tuple[int, list[Entry]]] = []  # of what stands here the call is 0
+    calls: dict[int, list[Entry]] = {}
+    for entry in entries:
+        origin = layers_around(entry[0])
+        call = 0 if origin is None or len(origin.calls) <= depth else origin.calls[depth]
+        if call not in calls or (call == 0 and parts[-1][0] != 0):
+            calls[call] = []
+            parts.append((call, calls[call]))
+        calls[call].append(entry)
+    return "\n".join(
+        _fold(head, inside, depth) if call else _table(head, inside) for call, inside in parts
+    )
+
+
+def _fold(head: tuple[str, ...], entries: list[Entry], depth: int) -> str:
+    last, _, value, _ = entries[-1]
+    origin = layers_around(last)
+    title = "" if origin is None else layer_title(origin, depth)
+    count = f"{len(entries)} vertices" if len(entries) > 1 else "1 vertex"
+    return (
+        f"<details><summary><b>{escape(title)}</b>: {escape(value)} "
+        f'<span class="note">({count})</span></summary>'
+        f"{_folded(head, entries, depth + 1)}</details>"
+    )
+
+
+def _table(head: tuple[str, ...], entries: list[Entry]) -> str:
     rows = []
-    for box in view(explanation).boxes:
-        vertex = box.shown
+    for vertex, *texts in entries:
         place = ""
         if vertex.origin is not None and vertex.origin.user is not None:
             place = f"{os_name(vertex.origin.user.file)}:{vertex.origin.user.line}"
-        cells = (box.title, box.value, box.derivative, vertex.module, place)
+        cells = (*texts, vertex.module, place)
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    head = ("vertex", "value", f"∂{explanation.output.name}/∂vertex", "layer", "line")
     return (
         '<div style="overflow-x: auto"><table><tr>'
         + "".join(f"<th>{escape(cell)}</th>" for cell in head)

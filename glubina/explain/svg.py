@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from glubina.explain import heat
-from glubina.explain.layout import Placed, place
+from glubina.explain.layout import Arranged, arrange
 from glubina.explain.view import Box, Link, View
 
 _CHARACTER = 7.25  # the width of one, at a size of 12
+_SMALL = 6.7  # of one in a label
+_LABEL = 13.0  # the height of a label
 _LINE = 16.0
 _MARGIN = 16.0
 _PICTURE = 48.0
@@ -56,13 +58,14 @@ class _Drawing:
         self.last = view.boxes[-1]
         self.lines = {box: _texts(box) for box in view.boxes}
         self.pictures = {box: box.shown.value.size >= 16 for box in view.boxes}
-        self.sizes = {box: self._size(box) for box in view.boxes}
+        self.arriving: dict[Box, list[Link]] = {box: [] for box in view.boxes}
+        for link in view.links:
+            self.arriving[link.target].append(link)
         self.down = direction == "down"
-        self.placed = self._place()
+        self._place()
         if direction == "auto" and self.placed.length > _WIDE:
             self.down = True
-            self.placed = self._place()
-        self.ports = self._ports()
+            self._place()
 
     def _size(self, box: Box) -> tuple[float, float]:
         longest = max(len(text) for _, text in self.lines[box])
@@ -71,30 +74,52 @@ class _Drawing:
         if self.pictures[box]:
             width += _PICTURE + 8
             height = max(height, _PICTURE + 12)
+        if not self.down and any(link.label for link in self.arriving[box]):
+            height = max(height, _LABEL * (len(self.arriving[box]) + 1))  # a label beside each line
         return width, height
 
-    def _place(self) -> Placed:
+    def _place(self) -> None:
+        self.sizes = {box: self._size(box) for box in self.view.boxes}
         lines = [(link.source, link.target) for link in self.view.links]
-        labels = {(link.source, link.target): self._room(link) for link in self.view.links}
         sizes = {b: (s[1], s[0]) if self.down else s for b, s in self.sizes.items()}
-        return place(sizes, lines, gap=28 if self.down else 22, between=labels)
+        arranged = arrange(sizes, lines, gap=28 if self.down else 22)
+        self.ports = self._ports(arranged)
+        self.levels = self._levels(arranged) if self.down else {}
+        self.placed = arranged.placed(
+            {(k.source, k.target): self._room(k) for k in self.view.links}
+        )
 
-    def _ports(self) -> dict[Link, tuple[int, float]]:
-        """For each line its number among those of its target, and where it arrives: -0.5 to 0.5."""
-        arriving: dict[Box, list[Link]] = {}
-        for link in self.view.links:
-            arriving.setdefault(link.target, []).append(link)
+    def _ports(self, arranged: Arranged) -> dict[Link, float]:
+        """Where each line arrives on the side of its target: -0.5 to 0.5."""
         found = {}
-        for links in arriving.values():
-            links.sort(key=lambda k: self.placed.bends[k.source, k.target][-2][1])
+        for links in self.arriving.values():
+            links.sort(key=lambda k: arranged.before[k.source, k.target])
             for number, link in enumerate(links):
-                found[link] = number, (number + 1) / (len(links) + 1) - 0.5
+                found[link] = (number + 1) / (len(links) + 1) - 0.5
+        return found
+
+    def _levels(self, arranged: Arranged) -> dict[Link, int]:
+        """For each label how many others it is above, where they stand side by side."""
+        found: dict[Link, int] = {}
+        ends: dict[int, list[float]] = {}  # before each layer, how far each level is taken
+        places = {
+            link: arranged.across[link.target] + self.ports[link] * self.sizes[link.target][0]
+            for link in self.view.links
+            if link.label
+        }
+        for link in sorted(places, key=places.__getitem__):
+            taken = ends.setdefault(arranged.layer[link.target], [])
+            level = next((n for n, end in enumerate(taken) if end < places[link]), len(taken))
+            taken[level : level + 1] = [places[link] + len(link.label) * _SMALL + 8]
+            found[link] = level
         return found
 
     def _room(self, link: Link) -> float:
+        if not link.label:
+            return 36.0
         if self.down:
-            return 62.0 if link.label else 36.0
-        return len(link.label) * 6.7 + 40
+            return 49.0 + _LABEL * self.levels[link]
+        return len(link.label) * _SMALL + 40
 
     def _point(self, along: float, across: float) -> tuple[float, float]:
         x, y = (across, along) if self.down else (along, across)
@@ -122,15 +147,23 @@ class _Drawing:
         """How far to the right the labels reach, where they stand beside the lines."""
         if not self.down:
             return 0.0
-        ends = [self._label_place(k)[0] + len(k.label) * 6.7 for k in self.view.links if k.label]
+        links = [link for link in self.view.links if link.label]
+        ends = [self._label_place(link)[0] + len(link.label) * _SMALL for link in links]
         return max(ends, default=0.0)
 
     def _link(self, link: Link) -> str:
-        points = [self._point(*p) for p in self.placed.bends[link.source, link.target]]
-        points[0] = self._side_of(link.source, 1, 0.0)
-        points[-1] = self._side_of(link.target, -1, self.ports[link][1])
-        parts = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
-        for (x1, y1), (x2, y2) in itertools.pairwise(points):
+        """Straight through the layers on the way, between boxes; curved from layer to layer."""
+        source, target = link.source, link.target
+        leaves, arrives = self._side_of(source, 1, 0.0), self._side_of(target, -1, self.ports[link])
+        points = [self._point(*p) for p in self.placed.bends[source, target][1:-1]]
+        points = [leaves, self._edge_of(source, 1, leaves), *points]
+        points += [self._edge_of(target, -1, arrives), arrives]
+        parts = [f"M{leaves[0]:.1f} {leaves[1]:.1f}"]
+        for number, ((x1, y1), (x2, y2)) in enumerate(itertools.pairwise(points)):
+            if number % 2 == 0:
+                if (x1, y1) != (x2, y2):
+                    parts.append(f"L{x2:.1f} {y2:.1f}")
+                continue
             if self.down:
                 bend = (y2 - y1) / 2
                 control = (x1, y1 + bend, x2, y2 - bend)
@@ -148,18 +181,23 @@ class _Drawing:
             return x + shift * width, y + side * height / 2
         return x + side * width / 2, y + shift * height
 
+    def _edge_of(self, box: Box, side: int, point: tuple[float, float]) -> tuple[float, float]:
+        """The point straight before or behind at the edge of the box's layer."""
+        edge = self.placed.rows[box][side > 0] + _MARGIN
+        return (point[0], edge) if self.down else (edge, point[1])
+
     def _label_place(self, link: Link) -> tuple[float, float]:
-        number, shift = self.ports[link]
-        x, y = self._side_of(link.target, -1, shift)
-        if self.down:  # neighbours' labels one above the other
-            return x + 6, y - 12 - 13 * (number % 2)
-        return x - 12 - len(link.label) * 6.7, y - 5
+        x, y = self._side_of(link.target, -1, self.ports[link])
+        if self.down:
+            top = self.placed.rows[link.target][0] + _MARGIN
+            return x + 6, top - 12 - _LABEL * self.levels[link]
+        return x - 12 - len(link.label) * _SMALL, y - 5
 
     def _label(self, link: Link) -> str:
         if not link.label:
             return ""
         x, y = self._label_place(link)
-        width = len(link.label) * 6.7
+        width = len(link.label) * _SMALL
         ground = (
             f'<rect x="{x - 1:.1f}" y="{y - 10:.1f}" width="{width + 2:.1f}" height="13" '
             'fill="#ffffff" fill-opacity="0.8"/>'

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.explain.computation import Explanation
-from glubina.explain.formulas import number, shortened
+from glubina.explain.formulas import LONGEST, number, shortened
 from glubina.explain.vertex import Edge, Vertex
+from glubina.graph.origins import Origin, path_of
 
 Array = NDArray[Any]
 
@@ -107,14 +108,25 @@ def _opened(key: Hashable, box: Box, split: bool) -> list[tuple[Hashable, Box]]:
     return [((v.number,), _box(("vertex", v.number), [v], None)) for v in box.members]
 
 
+def layers_around(vertex: Vertex) -> Origin | None:
+    """The layers that a vertex stands in; a parameter of one reader stands with that."""
+    if vertex.kind == "parameter" and len(vertex.outgoing) == 1:
+        return layers_around(vertex.outgoing[0].target)
+    return vertex.origin if vertex.kind == "operation" else None
+
+
+def layer_title(origin: Origin, depth: int) -> str:
+    """The path and kind of the layer at a depth."""
+    modules = origin.modules[: depth + 1]
+    title = f"{path_of(modules)} {type(modules[-1]).__name__}".strip()
+    # the end of a path tells more than its beginning
+    return title if len(title) <= LONGEST else "…" + title[1 - LONGEST :]
+
+
 def _group(vertex: Vertex, depth: int | None) -> Hashable:
     """What a vertex is drawn together with: its layer's call, at that depth or above."""
-    origin = vertex.origin
-    if depth is None:
-        return ("vertex", vertex.number)
-    if vertex.kind != "operation" and len(vertex.outgoing) == 1 and vertex.kind == "parameter":
-        return _group(vertex.outgoing[0].target, depth)
-    if origin is None or len(origin.calls) <= 1 or vertex.kind != "operation":
+    origin = None if depth is None else layers_around(vertex)
+    if depth is None or origin is None or len(origin.calls) <= 1:
         return ("vertex", vertex.number)
     return ("call", origin.calls[min(depth, len(origin.calls) - 1)])
 
@@ -123,10 +135,7 @@ def _box(key: Any, members: list[Vertex], depth: int | None) -> Box:
     last = members[-1]
     if key[0] == "call" and last.origin is not None:
         place = min(depth or 0, len(last.origin.modules) - 1)
-        module = last.origin.modules[place]
-        path = ".".join(last.module.split(".")[:place]) if last.module else ""
-        kind = type(module).__name__
-        return Box(last.name, f"{path} {kind}".strip(), "layer", members, last)
+        return Box(last.name, layer_title(last.origin, place), "layer", members, last)
     title = last.name if not last.incoming else f"{last.name} = {last.formula}"
     return Box(last.name, shortened(title), last.kind, members, last)
 

@@ -70,6 +70,114 @@ def test_nothing_is_cut_off_and_no_box_covers_another(layers: int, direction: st
         assert 0 <= float(text.get("x", "0")) <= width - size * len(content) + 1
 
 
+class Branches(nn.Module):
+    """Branches of different lengths that come together, and a loop over time."""
+
+    def __init__(self) -> None:
+        self.short = nn.Conv1d(4, 3, 1)
+        self.long = nn.Sequential(nn.Conv1d(4, 3, 1), nn.ReLU(), nn.Conv1d(3, 3, 3, padding=1))
+        self.pooled = nn.Sequential(nn.MaxPool1d(3, stride=1, padding=1), nn.Conv1d(4, 3, 1))
+        self.loop = nn.LSTM(9, 4, bidirectional=True, batch_first=True)
+
+    def forward(self, x: gl.Tensor) -> gl.Tensor:
+        """One concatenation, then the loop."""
+        joined = gl.concat([self.short(x), self.long(x), self.pooled(x)], axis=-1)
+        outputs, _ = self.loop(joined)
+        return (outputs**2).mean()
+
+
+def branches() -> Explanation:
+    """The loss of a network with branches in a list."""
+    net = nn.ModuleDict({"branches": Branches()})
+    x = gl.tensor(np.random.default_rng(0).standard_normal((2, 5, 4)).astype(np.float32))
+    return gl.explain(lambda: net["branches"](x) * 2)
+
+
+def points_of(path: str) -> list[tuple[float, float]]:
+    """Points along a path of lines and Bézier curves."""
+    numbers = re.findall(r"[MLC][^MLC]*", path)
+    found = [(0.0, 0.0)]
+    for part in numbers:
+        values = [float(v) for v in part[1:].split()]
+        ends = [found[-1], *zip(values[::2], values[1::2], strict=True)]
+        if part[0] != "C":
+            ends = [ends[0], ends[0], ends[1], ends[1]]
+        for t in np.linspace(0, 1, 20):
+            weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
+            x, y = (sum(w * e[i] for w, e in zip(weights, ends, strict=True)) for i in (0, 1))
+            found.append((x, y))
+        if part[0] == "M":
+            found = found[-1:]
+    return found
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+@pytest.mark.parametrize("depth", [1, None])
+def test_lines_pass_between_boxes_and_labels_stand_apart(depth: int | None, direction: str) -> None:
+    svg = branches().svg(depth, direction=direction)
+    found = boxes(svg)
+    lines = [p.get("d", "") for p in ET.fromstring(svg).iter(f"{SVG}path") if p.get("class")]
+    assert len(lines) >= len(found) - 1
+    for line in lines:
+        for x, y in points_of(line):
+            inside = [b for b in found if b[0] + 1 < x < b[2] - 1 and b[1] + 1 < y < b[3] - 1]
+            assert not inside, (line, inside)
+    labels = [t for t in ET.fromstring(svg).iter(f"{SVG}text") if t.get("class") == "label"]
+    spans = []
+    for label in labels:
+        left, bottom = float(label.get("x", "0")), float(label.get("y", "0"))
+        spans.append((left, bottom - 10, left + 6.7 * len(label.text or ""), bottom))
+    assert spans
+    for i, a in enumerate(spans):
+        for b in spans[i + 1 :] + found:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1], (a, b)
+
+
+def test_what_is_made_of_weights_alone_stands_by_its_reader() -> None:
+    placed = place(
+        dict.fromkeys(("x", "a", "b", "c", "d", "w", "wt", "y"), (10.0, 10.0)),
+        [("x", "a"), ("a", "b"), ("b", "c"), ("c", "d"), ("w", "wt"), ("wt", "d"), ("d", "y")],
+    )
+    assert placed.along["wt"] == placed.along["c"]
+    assert placed.along["w"] == placed.along["b"]
+
+
+def test_layers_in_containers_have_their_paths() -> None:
+    class Listed(nn.Module):
+        def __init__(self) -> None:
+            self.layers = nn.ModuleList([nn.Sequential(nn.Linear(3, 3), nn.ReLU())] * 1)
+            self.layers.append(nn.Sequential(nn.Linear(3, 3), nn.Tanh()))
+
+        def forward(self, x: gl.Tensor) -> gl.Tensor:
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    e = gl.explain(Listed(), gl.tensor(np.ones((2, 3), np.float32)))
+    assert "layers.0 Sequential" in e.text(depth=1)
+    assert "layers.1 Sequential" in e.text(depth=1)
+
+
+def test_the_table_of_a_large_network_is_folded_by_layers(tmp_path: Path) -> None:
+    inner = [nn.Sequential(nn.Linear(3, 3), nn.Tanh()) for _ in range(12)]
+    net = nn.Sequential(nn.Sequential(*inner), nn.Linear(3, 2))
+    x = gl.tensor(np.ones((2, 3), np.float32))
+    e = gl.explain(lambda: (net(x) ** 2).mean())
+    text = e.save(tmp_path / "n.html").read_text(encoding="utf-8")
+    titles = re.findall(r"<summary><b>([^<]*)</b>", text)
+    assert titles[:4] == ["0 Sequential", "0.0 Sequential", "0.0.0 Linear", "0.0.1 Tanh"]
+    assert "1 Linear" in titles
+    assert text.count("<details>") == text.count("</details>") == len(titles) == 2 + 12 * 3
+    outline = text[text.index("Every vertex") :]
+    for vertex in e.nodes:
+        assert f"<td>{vertex.name}" in outline
+
+
+def test_global_pooling_has_a_strip_of_channels_for_a_picture() -> None:
+    assert heat.matrix(np.ones((2, 1, 1, 16))).shape == (2, 16)
+    assert heat.matrix(np.ones((2, 5, 4, 16))).shape == (5, 4)
+
+
 def test_long_graphs_are_drawn_downwards() -> None:
     root = ET.fromstring(network(40).svg())
     assert float(root.get("height", "0")) > float(root.get("width", "0"))
