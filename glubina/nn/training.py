@@ -73,13 +73,14 @@ class Trainable:
         augment: Any = None,
         stop: Stop | None = None,
         check_finite: bool = False,
+        accumulate: int = 1,
     ) -> History:
         """Train for a number of epochs; the figures of each come back. See `Trainer.fit`.
 
         x, y: inputs and targets along the first axis, a data set, or a DataLoader. augment: random
         changes of the mini-batches in training, see `glubina.data.augment`. stop: when to end
         before the last epoch, see `train.Stop`. check_finite: raise AnomalyError at the first NaN
-        or infinity, with where it came up.
+        or infinity, with where it came up. accumulate: how many mini-batches make a step.
         """
         return self._compiled("fit").fit(
             x,
@@ -95,6 +96,7 @@ class Trainable:
             augment=augment,
             stop=stop,
             check_finite=check_finite,
+            accumulate=accumulate,
         )
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 256) -> dict[str, float]:

@@ -60,19 +60,19 @@ class Run:
             self._stream_epoch(ended)
             return
         self._steps.begin(self._order(number))
-        size, done = self.source.batch_size, 0
+        size, part, done = self.source.step_size, self.source.batch_size, 0
         whole, rest = divmod(self.source.count, size)
         while done < whole:
             left = min(whole, most or whole) - done
             steps = 1 if every_step else max(1, min(self._slice, left))
             start = time.perf_counter()
-            self._steps.run(steps, size)
+            self._steps.run(steps, size, part)
             self._adapt(steps, time.perf_counter() - start)
             done += steps
             if ended(done):
                 return
         if rest:
-            self._steps.run(1, rest)
+            self._steps.run(1, rest, part)
             ended(done + 1)
 
     def _adapt(self, steps: int, seconds: float) -> None:
@@ -93,9 +93,12 @@ class Run:
         assert self._stream is not None
         assert self.source.loader is not None
         self.sums.reset()
-        for step, batch in enumerate(self.source.loader, 1):
-            self._stream.run(batch)
-            if ended(step):
+        several = self.source.accumulate
+        total = -(-self.source.count // self.source.batch_size)
+        for number, batch in enumerate(self.source.loader, 1):
+            last = number % several == 0 or number == total
+            self._stream.run(batch, last)
+            if last and ended(-(-number // several)):
                 return
 
 

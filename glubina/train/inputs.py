@@ -49,13 +49,14 @@ class Batches:
 
     Either examples in memory with the size of the mini-batches (`examples`), or a loader that
     makes mini-batches one by one (`loader`); a loader over arrays in memory counts as the former
-    and keeps its own order.
+    and keeps its own order. accumulate: how many mini-batches make a step.
     """
 
     batch_size: int
     examples: Examples | None = None
     loader: DataLoader | None = None
     drop_last: bool = False
+    accumulate: int = 1
 
     @property
     def unit(self) -> str:
@@ -74,9 +75,14 @@ class Batches:
         return whole - whole % self.batch_size if self.drop_last else whole
 
     @property
+    def step_size(self) -> int:
+        """Examples in a step, but for the epoch's last one."""
+        return self.batch_size * self.accumulate
+
+    @property
     def steps(self) -> int:
-        """Mini-batches in an epoch."""
-        return -(-self.count // self.batch_size)
+        """Steps in an epoch."""
+        return -(-self.count // self.step_size)
 
 
 def checked_size(batch_size: Any) -> int:

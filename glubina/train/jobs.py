@@ -92,7 +92,7 @@ class Jobs:
         if examples is not None:
             arrays = (*listed(examples.x), *listed(examples.y))
             kinds = [(array.shape, array.dtype) for array in arrays]
-        found: Job | None = self._kept.take(name, self._key(kinds, source.count, augment, watched))
+        found: Job | None = self._kept.take(name, self._key(kinds, source, augment, watched))
         if found is None:
             shape = self._output_shape(source, dtype, augment)
             sums = Sums(self._loss(), self.metrics)
@@ -110,11 +110,11 @@ class Jobs:
         return fit_targets(y, shape, takes_labels(self.loss), dtype, name)
 
     def _key(
-        self, kinds: list[Any] | None, count: int, augment: Any, watched: tuple[str, ...]
+        self, kinds: list[Any] | None, source: Batches, augment: Any, watched: tuple[str, ...]
     ) -> tuple[Any, ...]:
         """What a kept program was made for, beside the structure."""
         parts = (self._optimizer, self.loss, self.metrics, augment, self._ema)
-        return (kinds, count, watched, *map(id, parts))
+        return (kinds, source.count, source.accumulate > 1, watched, *map(id, parts))
 
     def _keep(self, job: Job) -> None:
         """Keep a job's program for the next time, without the examples."""
@@ -123,7 +123,7 @@ class Jobs:
         job.steps.release()
         # what the key has as numbers of objects is kept alive by the structure
         roots = (self.model, self._optimizer, self.loss, self.metrics, job.augment, self._ema)
-        key = self._key(job.kinds, job.source.count, job.augment, job.watch.names)
+        key = self._key(job.kinds, job.source, job.augment, job.watch.names)
         self._kept.put(job.name, key, Structure(*roots), replace(job, source=Batches(1)))
 
     def _run(self, job: Job, work: Work, seed: int, shuffle: bool) -> Run:

@@ -23,6 +23,7 @@ from glubina.tensor.convert import settled
 from glubina.tensor.realise import settle
 from glubina.tensor.trace import outside, unguarded
 from glubina.train.augmented import Augment, class_numbers
+from glubina.train.gathered import Gathered
 from glubina.train.inputs import Examples
 from glubina.train.limits import Limits
 from glubina.train.protocol import Loss, Model, Optimizer, in_use
@@ -31,8 +32,9 @@ from glubina.train.watch import Watch
 
 _MOST_SHAPES = 8
 
-# What a step does with its mini-batch: (inputs, targets, whether an epoch begins) -> counts.
-Work = Callable[[Any, Any, Tensor | None], NDArray[np.int64]]
+# What a step does with a mini-batch: (inputs, targets, whether an epoch begins, whether an update
+# follows its gradient) -> counts.
+Work = Callable[[Any, Any, Tensor | None, bool], NDArray[np.int64]]
 
 
 class Sums:
@@ -131,7 +133,7 @@ class Steps:
         self._position = tensor(np.int64(0))
         self._count = count
         self._done = 0
-        self._programs: dict[int, Compiled[[], None]] = {}
+        self._programs: dict[tuple[int, bool], Compiled[[], None]] = {}
         self._counts: dict[int, NDArray[np.int64]] = {}
 
     def bring(self, examples: Examples) -> None:
@@ -155,21 +157,34 @@ class Steps:
         self._done = 0
         self._sums.begin()
 
-    def run(self, steps: int, size: int) -> None:
-        """Run the next `steps` mini-batches of `size` examples."""
-        program = self._programs.get(size)
-        if program is None:
-            program = self._programs[size] = compile(lambda: self._step(size))
-        program.run_many(steps)
-        self._done += steps * size
-        self._sums.count(self._counts[size], steps)
+    def run(self, steps: int, size: int, part: int | None = None) -> None:
+        """Run the next `steps` steps of `size` examples, in mini-batches of `part` (or of `size`).
 
-    def _step(self, size: int) -> None:
+        The update of a step comes with its last mini-batch, which may be a smaller one.
+        """
+        part = min(part or size, size)
+        before = -(-size // part) - 1
+        if not before:
+            self._run(steps, size, True)
+            return
+        for _ in range(steps):
+            self._run(before, part, False)
+            self._run(1, size - before * part, True)
+
+    def _run(self, times: int, size: int, last: bool) -> None:
+        program = self._programs.get((size, last))
+        if program is None:
+            program = self._programs[size, last] = compile(lambda: self._step(size, last))
+        program.run_many(times)
+        self._done += times * size
+        self._sums.count(self._counts[size], times)
+
+    def _step(self, size: int, last: bool) -> None:
         start = self._position
         rows = take(self._order, start + arange(size, dtype=np.int64), axis=0)
         x = as_input(each(lambda held: take(held, rows, axis=0), self._x), self._dtype)
         y = each(lambda held: take(held, rows, axis=0), self._y)
-        self._counts[size] = self._work(x, y, start == 0)
+        self._counts[size] = self._work(x, y, start == 0, last)
         end = start + size
         self._position.copy_(where(end >= self._count, 0, end))
 
@@ -238,14 +253,14 @@ class Stream:
         self._counts: dict[int, NDArray[np.int64]] = {}
         self._program = compile(self._step)
 
-    def run(self, batch: Any) -> None:
-        """Check one mini-batch and run it."""
+    def run(self, batch: Any, last: bool = True) -> None:
+        """Check one mini-batch and run it; the `last` one of a step brings its update."""
         made = self._prepare(batch)
-        self._program(each(tensor, made.x), each(tensor, made.y))
+        self._program(each(tensor, made.x), each(tensor, made.y), last)
         self._sums.count(self._counts[len(made)], 1)
 
-    def _step(self, x: Any, y: Any) -> None:
-        self._counts[first(x).shape[0]] = self._work(as_input(x, self._dtype), y, None)
+    def _step(self, x: Any, y: Any, last: bool) -> None:
+        self._counts[first(x).shape[0]] = self._work(as_input(x, self._dtype), y, None, last)
 
 
 def training(
@@ -257,28 +272,40 @@ def training(
     limits: Limits | None = None,
     watch: Watch | None = None,
     average: EMA | None = None,
+    gathered: Gathered | None = None,
 ) -> Work:
-    """What a training step does: augmentation, forward, backward, limits, update, sums."""
+    """What a training step does: augmentation, forward, backward, limits, update, sums.
+
+    gathered: where gradients are added up over the mini-batches of a step, if there are several.
+    """
     limits = limits or Limits()
     watch = watch or Watch(())
 
-    def work(x: Any, y: Any, fresh: Tensor | None) -> NDArray[np.int64]:
+    def work(x: Any, y: Any, fresh: Tensor | None, last: bool) -> NDArray[np.int64]:
         given = y
         if augment is not None:
             x, y = augment(x, y)
         optimizer.zero_grad()
         outputs = model(x)
         value = loss(outputs, y)
-        limits.minimised(value).backward()
+        targets = y if augment is None else class_numbers(y, given)
         parameters = list(model.parameters())
-        old = watch.before(value, parameters)
+        rows, minimised = first(x).shape[0], value
+        if gathered is not None:
+            if not last:
+                gathered.add(value, rows, parameters)
+                return sums.add(value, outputs, targets, fresh)
+            minimised = gathered.whole(value, rows)
+        limits.minimised(minimised).backward()
+        if gathered is not None:
+            minimised = gathered.finish(minimised, parameters)
+        old = watch.before(minimised, parameters)
         limits.clip(parameters)
         optimizer.step()
         limits.restore()
         watch.after(parameters, old)
         if average is not None:
             average.update()
-        targets = y if augment is None else class_numbers(y, given)
         return sums.add(value, outputs, targets, fresh)
 
     return work
@@ -287,7 +314,7 @@ def training(
 def evaluation(model: Model, loss: Loss, sums: Sums) -> Work:
     """What an evaluation step does: forward and sums."""
 
-    def work(x: Any, y: Any, fresh: Tensor | None) -> NDArray[np.int64]:
+    def work(x: Any, y: Any, fresh: Tensor | None, last: bool) -> NDArray[np.int64]:
         with no_grad():
             outputs = model(x)
             return sums.add(loss(outputs, y), outputs, y, fresh)

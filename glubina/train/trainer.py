@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from glubina.train.augmented import augmentation
 from glubina.train.averaging import checked_ema
 from glubina.train.callbacks import Callback, Session, as_callbacks
 from glubina.train.fit import run_epochs
+from glubina.train.gathered import Gathered
 from glubina.train.history import History
 from glubina.train.inputs import batches, checked_size, inputs_of, model_dtype
 from glubina.train.jobs import Jobs, rows
@@ -105,6 +107,7 @@ class Trainer(Jobs):
         augment: Any = None,
         stop: Stop | None = None,
         check_finite: bool = False,
+        accumulate: int = 1,
     ) -> History:
         """Train for a number of epochs and return the figures of each.
 
@@ -120,6 +123,8 @@ class Trainer(Jobs):
         examples as they are. stop: `train.Stop(...)`, when to end before the last epoch.
         check_finite: raise AnomalyError at the first NaN or infinity in a step, which says where
         it came up (see `gl.detect_anomaly`); the weights are those from before that step.
+        accumulate: how many mini-batches make a step: their gradients are added up before the
+        update, which is that of one mini-batch so many times as large, in the memory of one.
 
         Raises DataError (a ValueError) for data that cannot be used, before anything is changed.
         """
@@ -132,15 +137,16 @@ class Trainer(Jobs):
         source, held = sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
         if shuffle and source.loader is not None and not isinstance(x, DataLoader):
             source.loader.shuffle, source.loader.seed = True, seed
+        source = replace(source, accumulate=whole("accumulate", accumulate))
         watched = () if stop is None else _stop(stop).watched
         job = self._job("fit", source, dtype, "y", augment, watched)
         validation = None if held is None else self._job("validate", held, dtype, "validation y")
         optimizer = self.optimizer
         changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
         average = self.average
-        work = training(
-            self.model, optimizer, loss, job.sums, changed, self.limits, job.watch, average
-        )
+        gathered = Gathered(loss) if source.accumulate > 1 else None
+        besides = self.limits, job.watch, average, gathered
+        work = training(self.model, optimizer, loss, job.sums, changed, *besides)
         run = self._run(job, work, seed, shuffle)
         validate = None if validation is None else self._validation(validation)
         names = job.sums.names
