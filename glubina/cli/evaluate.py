@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from glubina.cli.figures import confusion_table, figures, table
-from glubina.files import DamagedFileError, read_json
+from glubina.files import read_json
 from glubina.nn.saving import load_model
 from glubina.recipes import find
 from glubina.runtime.team import set_num_threads
@@ -21,10 +21,7 @@ def run(path: Path, threads: int | None, *, as_json: bool) -> None:
         set_num_threads(threads)
     folder = RunFolder.open(path)
     saved = load_model(folder.path)
-    settings = read_json(folder.settings)
-    seed = settings.get("seed") if isinstance(settings, dict) else None
-    if not isinstance(seed, int):
-        raise DamagedFileError(folder.settings, "is damaged: its 'seed' is missing")
+    seed = folder.read_seed()
     recipe = find(saved.recipe)
     trainer = Trainer(saved.model, loss=recipe.loss())
     found = figures(trainer, saved.preprocessing, recipe.data(seed), recipe.views)

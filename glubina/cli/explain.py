@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,8 +133,7 @@ def _test_set(
         raise CommandError(
             f"the run in {folder.path} comes from no recipe: give a file with an example"
         )
-    settings = json.loads(folder.settings.read_text(encoding="utf-8"))
-    x, y = recipe.data(int(settings.get("seed", 0))).test
+    x, y = recipe.data(folder.read_seed()).test
     return x[:count], y[:count]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from glubina.files.atomic import open_atomic, write_bytes, write_text
 from glubina.files.checksum import sha256
+from glubina.files.documents import read_document, require_unaltered, write_document
 from glubina.files.errors import DamagedFileError, FileError, MissingExtraError
 from glubina.files.folders import require_writable
 from glubina.files.json_file import read_json, write_json
+from glubina.files.leftovers import sweep
 from glubina.files.lock import LockedError, locked
 from glubina.files.packed import UnstorableError, pack, unpack
-from glubina.files.tensors import read_tensors, write_tensors
+from glubina.files.reading import open_regular, read_bytes
+from glubina.files.tensors import read_layout, read_tensors, read_with_metadata, write_tensors
 
 __all__ = [
     "FileError",
@@ -18,11 +21,19 @@ __all__ = [
     "open_atomic",
     "write_bytes",
     "write_text",
+    "open_regular",
+    "read_bytes",
     "read_json",
     "write_json",
+    "read_document",
+    "require_unaltered",
+    "write_document",
+    "read_layout",
     "read_tensors",
+    "read_with_metadata",
     "write_tensors",
     "sha256",
+    "sweep",
     "require_writable",
     "locked",
     "LockedError",

@@ -6,6 +6,7 @@ import hashlib
 import os
 
 from glubina.files.errors import FileError, reason
+from glubina.files.reading import open_regular
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -14,7 +15,9 @@ def sha256(path: str | os.PathLike[str]) -> str:
     Raises FileError if the file cannot be read.
     """
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(path, f"cannot be read: {reason(error)}") from error

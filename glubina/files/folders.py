@@ -6,21 +6,30 @@ import os
 import tempfile
 from pathlib import Path
 
+from glubina.files.atomic import make_folder
 from glubina.files.errors import FileError, reason
+from glubina.files.leftovers import sweep
 
 
 def require_writable(folder: str | os.PathLike[str]) -> Path:
     """Make the folder if it is missing and prove by a trial file that it can be written.
 
-    Raises FileError with the reason if not.
+    What killed processes have left half written in it is removed. Raises FileError with the
+    reason if it cannot be written.
     """
     path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise FileError(path, "is a file, and a folder of this name is to be written")
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_dir():
+            raise FileError(path, "is a file, and a folder of this name is to be written")
+        make_folder(path)
         with tempfile.TemporaryFile(dir=path):
             pass
+        sweep(path)
+    except FileError:
+        raise
+    except ValueError as error:  # a NUL in the name
+        shown = str(path).encode("unicode_escape").decode("ascii")
+        raise FileError(shown, f"is no name that a folder can have ({error})") from error
     except OSError as error:
         raise FileError(path, f"the folder cannot be written: {reason(error)}") from error
     return path

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
 from glubina.files.atomic import write_text
-from glubina.files.errors import DamagedFileError, FileError, reason
+from glubina.files.errors import DamagedFileError
+from glubina.files.reading import read_bytes
 
-LARGEST = 64 * 2**20  # bytes; a model's description is a few kilobytes
+LARGEST = 32 * 2**20  # bytes; a model's description is a few kilobytes
 DEEPEST = 64  # brackets within brackets
+MOST = 10**6  # brackets: an empty list takes thirty times more memory than text
+
+# A text (to its end, or to the end of all) or a bracket; possessive, so in time that is linear.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -45,54 +52,58 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Raises FileError if it is missing or too large, DamagedFileError if it is not strict JSON
     (NaN, a key given twice, nesting without measure, text after the end).
     """
-    file = Path(path)
+    content = read_bytes(path, LARGEST)
     try:
-        size = file.stat().st_size
-        if size > LARGEST:
-            raise FileError(file, f"has {size} bytes; a JSON file may have up to {LARGEST}")
-        content = file.read_bytes()
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(file, f"cannot be read: {reason(error)}") from error
-    try:
-        text = content.decode("utf-8")
-        _check_depth(text)
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are among them
-        raise DamagedFileError(file, f"is damaged or is not JSON ({error})") from error
+        return parse_json(content)
+    except ValueError as error:
+        raise DamagedFileError(Path(path), f"is damaged or is not JSON ({error})") from error
+
+
+def parse_json(content: bytes) -> Any:
+    """The value of a JSON text in UTF-8; ValueError says why it is none that is read here."""
+    text = content.decode("utf-8")  # its error is a ValueError, and so is the parser's
+    _check_depth(text)
+    value = json.loads(
+        text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique
+    )
+    if "\\u" in text:  # half of a pair of UTF-16 is no text, and cannot be written anywhere
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text:.40} is beyond the largest number")
+    return value
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of the pairs; a key given twice would silently hide a value."""
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is given twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the key {name[:80]!r} is given twice")
+            seen.add(name)
     return made
 
 
 def _check_depth(text: str) -> None:
     """Refuse deep nesting before the parser recurses into it. Brackets in strings do not count."""
-    depth, quoted, escaped = 0, False, False
-    for character in text:
-        if quoted:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                quoted = False
-        elif character == '"':
-            quoted = True
-        elif character in "[{":
-            depth += 1
+    depth = count = 0
+    for found in _TOKEN.finditer(text):
+        bracket = found[0]
+        if bracket in ("[", "{"):
+            depth, count = depth + 1, count + 1
             if depth > DEEPEST:
                 raise ValueError(f"it nests deeper than {DEEPEST} levels")
-        elif character in "]}":
+            if count > MOST:
+                raise ValueError(f"it has more than {MOST} lists and objects")
+        elif bracket in ("]", "}"):
             depth -= 1

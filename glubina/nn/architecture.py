@@ -67,10 +67,20 @@ def describe(module: Any) -> dict[str, Any]:
 def build(description: Any, where: str = "the architecture") -> Any:
     """The module that a description means, with fresh weights.
 
-    ArchitectureError names the place in the description where a class or an argument is unknown.
+    ArchitectureError names the place in the description where a class or an argument is unknown,
+    or where the class refuses its arguments.
     """
+    try:
+        return _built(description, where)
+    except RecursionError as error:
+        raise ArchitectureError(f"{where}: it is nested too deeply") from error
+
+
+def _built(description: Any, where: str) -> Any:
     if not isinstance(description, Mapping) or "class" not in description:
-        raise ArchitectureError(f"{where}: expected an object with 'class', got {description!r}")
+        raise ArchitectureError(
+            f"{where}: expected an object with 'class', got {description!r:.80}"
+        )
     name = description["class"]
     if isinstance(name, str) and name not in CLASSES:
         if name in later.LAYERS:
@@ -80,7 +90,7 @@ def build(description: Any, where: str = "the architecture") -> Any:
                 importlib.import_module(module)
     kind = CLASSES.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise ArchitectureError(f"{where}: unknown class {name!r}{_suggestion(name)}")
+        raise ArchitectureError(f"{where}: unknown class {name!r:.80}{_suggestion(name)}")
     arguments = description.get("arguments", {})
     if not isinstance(arguments, Mapping):
         raise ArchitectureError(f"{where}: the arguments of {name} are not an object")
@@ -91,7 +101,7 @@ def build(description: Any, where: str = "the architecture") -> Any:
 
 def _suggestion(name: object) -> str:
     """The names of the library that come near; nothing else can be named by a file."""
-    near = difflib.get_close_matches(str(name), CLASSES, n=3)
+    near = difflib.get_close_matches(str(name)[:80], CLASSES, n=3)
     if near:
         return f"; did you mean {' or '.join(near)}?"
     return f"; there are {len(CLASSES)}, those of glubina.nn"
@@ -103,18 +113,21 @@ def _call(make: Any, values: dict[str, Any], where: str) -> Any:
     unknown = [k for k in values if k not in signature.parameters]
     if unknown and not takes_any:
         known = ", ".join(signature.parameters)
-        raise ArchitectureError(f"{where} has no argument {', '.join(unknown)}; it takes {known}")
+        given = ", ".join(unknown)
+        raise ArchitectureError(f"{where} has no argument {given:.200}; it takes {known}")
     positional: list[Any] = []
-    for parameter in signature.parameters.values():
-        if parameter.kind is parameter.VAR_POSITIONAL and parameter.name in values:
-            positional = list(values.pop(parameter.name))
     try:
+        for parameter in signature.parameters.values():
+            if parameter.kind is parameter.VAR_POSITIONAL and parameter.name in values:
+                positional = list(values.pop(parameter.name))
         signature.bind(*positional, **values)
         return make(*positional, **values)
-    except ArchitectureError:
+    except (ArchitectureError, RecursionError):
         raise
-    except (TypeError, ValueError) as error:
-        raise ArchitectureError(f"{where} cannot be made: {error}") from error
+    except Exception as error:
+        # whatever a class says of arguments that a file gives it: the file is to blame
+        problem = str(error) if isinstance(error, (TypeError, ValueError)) else repr(error)
+        raise ArchitectureError(f"{where} cannot be made: {problem:.500}") from error
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -132,7 +145,7 @@ def _plain(value: Any, where: str) -> Any:
 def _value(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         if "class" in value and set(value) <= {"class", "arguments"}:
-            return build(value, where)
+            return _built(value, where)
         return {k: _value(v, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, list):
         return tuple(_value(v, f"{where}[{i}]") for i, v in enumerate(value))

@@ -11,6 +11,7 @@ import numpy as np
 
 from glubina.graph import GraphError, origins
 from glubina.nn import state
+from glubina.nn.budget import count_module
 from glubina.nn.errors import place
 from glubina.nn.parameter import Parameter, put
 from glubina.nn.training import Trainable
@@ -39,6 +40,7 @@ class Module(Trainable):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments, which `config` gives for the architecture file."""
+        count_module()
         self = super().__new__(cls)
         self._arguments = (args, kwargs)
         return self

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from glubina.graph.node import Shape
+from glubina.nn.budget import count_elements, require_elements
 from glubina.runtime.buffer import Buffer
 from glubina.tensor import Tensor
 from glubina.tensor.cell import Cell, leaf_of_array
@@ -23,6 +25,7 @@ class Parameter(Tensor):
     def __new__(cls, data: Any, requires_grad: bool = True) -> Parameter:
         """A parameter with a copy of the data."""
         array = data.numpy() if isinstance(data, Tensor) else numpy_array(data)
+        count_elements(array.size)
         self: Parameter = object.__new__(cls)
         # a rank-0 array stays one: ascontiguousarray would make a vector of it
         self._cell = Cell(leaf_of_array(np.ascontiguousarray(array).reshape(array.shape)))
@@ -34,7 +37,8 @@ class Parameter(Tensor):
 
     @classmethod
     def of_shape(cls, shape: Shape) -> Parameter:
-        """Zeros (float32), to be initialised."""
+        """Zeros (float32), to be initialised. MemoryError where there is no room for them."""
+        require_elements(shape)
         return cls(np.zeros(shape, np.float32))
 
     @classmethod
@@ -46,6 +50,8 @@ class Parameter(Tensor):
 
     def materialise(self, shape: Shape) -> None:
         """Give an uninitialised parameter its shape."""
+        require_elements(shape)
+        count_elements(math.prod(shape))
         put(self, np.zeros(shape, self.dtype))
         self.is_uninitialised = False
 

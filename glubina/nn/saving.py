@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from glubina.data import DataError, Preprocessing
 from glubina.data.checks import as_array
-from glubina.files import DamagedFileError, require_writable
+from glubina.files import DamagedFileError, read_layout, read_tensors, require_writable
 from glubina.nn.architecture import build, describe
+from glubina.nn.budget import limited
 from glubina.nn.errors import ArchitectureError, StateError
 from glubina.nn.module import Module
 from glubina.train.callbacks import copy_weights
@@ -68,15 +70,20 @@ def load_model(folder: str | os.PathLike[str]) -> SavedModel:
     damaged, or does not fit the other.
     """
     run = RunFolder.open(folder)
-    file, weights = run.load_model()
+    file = run.read_model(check=False)  # what is wrong with it is told better below
+    layout = read_layout(run.weights)
     try:
-        model: Module = build(file.architecture)
+        with limited(sum(math.prod(shape) for shape, _ in layout.values())):
+            model: Module = build(file.architecture)
+        if not isinstance(model, Module):
+            raise ArchitectureError(f"a {type(model).__name__} is no network")
         preprocessing = Preprocessing.from_config(file.preprocessing)
     except (ArchitectureError, DataError) as error:
         raise DamagedFileError(run.model, str(error)) from error
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(read_tensors(run.weights))
     except StateError as error:
         differences = "; ".join(line.strip() for line in str(error).splitlines())
         raise DamagedFileError(run.weights, f"does not fit model.json: {differences}") from error
+    run.read_model()
     return SavedModel(model.eval(), preprocessing, file.classes, file.recipe)

@@ -16,16 +16,20 @@ from numpy.typing import NDArray
 from glubina.files import (
     DamagedFileError,
     FileError,
+    read_document,
     read_json,
     read_tensors,
+    require_unaltered,
     require_writable,
+    write_document,
     write_json,
     write_tensors,
 )
+from glubina.files.errors import reason
 from glubina.train.history import History
 
-FORMAT = "glubina model"
-VERSION = 1
+FORMAT, VERSION = "glubina model", 1
+SETTINGS_FORMAT, SETTINGS_VERSION = "glubina settings", 1
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,8 @@ class ModelFile:
     recipe: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The content of the file."""
+        """The content of the file, below its heading."""
         return {
-            "format": FORMAT,
-            "version": VERSION,
             "recipe": self.recipe,
             "classes": list(self.classes),
             "preprocessing": self.preprocessing,
@@ -53,15 +55,8 @@ class ModelFile:
         }
 
     @classmethod
-    def from_json(cls, path: Path, value: Any) -> ModelFile:
+    def from_json(cls, path: Path, value: dict[str, Any]) -> ModelFile:
         """The checked content of a file; DamagedFileError says which part is not as it must be."""
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise DamagedFileError(path, f"is not a model of glubina (format {FORMAT!r} expected)")
-        version = value.get("version")
-        if version != VERSION:
-            raise FileError(
-                path, f"has version {version!r} of the format; this glubina reads {VERSION}"
-            )
         parts: list[tuple[str, type]] = [
             ("architecture", dict),
             ("preprocessing", list),
@@ -71,6 +66,10 @@ class ModelFile:
         for name, kind in parts:
             if not isinstance(value.get(name), kind):
                 raise DamagedFileError(path, f"is damaged: its {name!r} is missing or malformed")
+        for name in (*value["classes"], value["recipe"]):
+            # they are printed, and a terminal obeys what is not printable
+            if not isinstance(name, (str, int, float)) or not str(name).isprintable():
+                raise DamagedFileError(path, f"is damaged: {name!r:.60} is no name")
         return cls(
             value["architecture"],
             value["preprocessing"],
@@ -102,11 +101,17 @@ class RunFolder:
         if path is not None:
             return cls(require_writable(path))
         stem = time.strftime("%Y%m%d-%H%M%S") + "-" + re.sub(r"[^A-Za-z0-9_-]+", "-", recipe)
-        folder, attempt = Path("runs") / stem, 1
-        while folder.exists():  # two runs of one recipe within a second
-            attempt += 1
-            folder = Path("runs") / f"{stem}-{attempt}"
-        return cls(require_writable(folder))
+        runs, attempt = require_writable("runs"), 1
+        while True:
+            folder = runs / (stem if attempt == 1 else f"{stem}-{attempt}")
+            try:
+                folder.mkdir()  # of two processes that begin within a second, one succeeds
+            except FileExistsError:
+                attempt += 1
+                continue
+            except OSError as error:
+                raise FileError(folder, f"cannot be made: {reason(error)}") from error
+            return cls(require_writable(folder))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -122,18 +127,42 @@ class RunFolder:
     def save_model(self, model: ModelFile, weights: Mapping[str, NDArray[Any]]) -> None:
         """Write the weights and then the architecture."""
         write_tensors(self.weights, weights, {"format": "glubina"})
-        write_json(self.model, model.as_json())
+        write_document(self.model, FORMAT, VERSION, model.as_json())
 
     def load_model(self) -> tuple[ModelFile, dict[str, NDArray[Any]]]:
         """The architecture and the weights. Raises FileError naming the file that is damaged."""
-        model = ModelFile.from_json(self.model, read_json(self.model))
-        return model, read_tensors(self.weights)
+        return self.read_model(), read_tensors(self.weights)
+
+    def read_model(self, *, check: bool = True) -> ModelFile:
+        """The architecture, without the weights. Raises FileError if it is damaged or newer.
+
+        With check=False it may be altered, and is used only to find out what is wrong with it.
+        """
+        value = read_document(self.model, FORMAT, VERSION, check=False)
+        model = ModelFile.from_json(self.model, value)
+        if check:
+            require_unaltered(self.model, value)
+        return model
+
+    def read_settings(self) -> dict[str, Any]:
+        """The settings with which the run was made. Raises FileError if they are damaged."""
+        value = read_json(self.settings)
+        if isinstance(value, dict) and "format" not in value:
+            return value  # as the first versions of the library wrote them
+        return read_document(self.settings, SETTINGS_FORMAT, SETTINGS_VERSION)
+
+    def read_seed(self) -> int:
+        """The seed of the run, which decides how its data were divided."""
+        seed = self.read_settings().get("seed")
+        if type(seed) is not int or not 0 <= seed < 2**64:
+            raise DamagedFileError(self.settings, "is damaged: its 'seed' is missing")
+        return seed
 
     def save_results(
         self, settings: Mapping[str, Any], history: History, figures: Mapping[str, Any]
     ) -> None:
         """Write the settings, the history and the final figures."""
-        write_json(self.settings, dict(settings))
+        write_document(self.settings, SETTINGS_FORMAT, SETTINGS_VERSION, settings)
         history.save(self.history)
         write_json(self.metrics, plain(figures))
 

@@ -71,8 +71,11 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "other"}, "not a model of glubina"),
-        ({"version": 99}, "version 99 of the format; this glubina reads 1"),
+        ({"format": "other"}, "not a file of the format 'glubina model'"),
+        (
+            {"version": 99},
+            r"version 99 .* reads up to version 1\. Install glubina 0\.1\.0",
+        ),
         ({"architecture": []}, "its 'architecture' is missing"),
         ({"classes": None}, "its 'classes' is missing"),
     ],
