@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from glubina import optim as optim
     from glubina import recipes as recipes
     from glubina import train as train
+    from glubina.explain.room import explain as explain
     from glubina.tensor.creation import tensor as tensor
 
 __version__ = "0.1.0"

@@ -43,7 +43,7 @@ __all__ = [
 
 
 class _Room(ModuleType):
-    """A module that can be called."""
+    """A module that can be called; `room.py` tells type checkers so."""
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Explanation:
         return explain(*arguments, **keywords)

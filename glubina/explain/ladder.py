@@ -19,7 +19,7 @@ from glubina.explain.machine import Peak, peak
 from glubina.graph.node import Node
 from glubina.graph.origins import Origin, Origins, Place, watching
 from glubina.runtime import build, compiler, observers
-from glubina.runtime.layout import Held
+from glubina.runtime.layout import Held, Laid
 from glubina.schedule.kernel import Kernel
 from glubina.tensor import programs
 from glubina.tensor.arguments import whole
@@ -39,7 +39,7 @@ class Rung:
 
     label: its heavy operations, then what it does to their results. kind: of loop nest. places:
     the user's lines, layers and stages that it came from, the most frequent first. reads, writes:
-    shapes and dtypes. flops, bytes_moved: of one step. microseconds: of one step, the median.
+    shapes and dtypes. flops, bytes_moved: of one step. microseconds: of one step.
     """
 
     number: int
@@ -110,7 +110,8 @@ class Ladder:
 
     graph: as it was recorded, with derivatives as single nodes; simplified: as it was cut into
     kernels. kernels: in the order of the run. arena: what lies where in working memory, and when;
-    arena_bytes in all. microseconds: of a whole step, measured from outside. peak: of the machine.
+    arena_bytes in all. microseconds: of a whole step, measured from outside, in the same runs as
+    the kernels. peak: of the machine.
     """
 
     graph: str
@@ -197,15 +198,13 @@ def ladder(function: Callable[..., Any], *arguments: Any, repeats: int = 30) -> 
                     "no native program to show"
                 )
             outputs, inputs, replaces = program.graph
-            made = build.translate(outputs, inputs, replaces, host())
+            with watch.passing():
+                made = build.translate(outputs, inputs, replaces, host())
     finally:
         programs.watchers.remove(seen)
     times, outside, threads = _measured(lambda: recorded(*arguments), program, repeats)
     laid = made.laid
-    rungs = tuple(
-        _rung(number, kernel, lowering, laid.plan.kernels[number], times[number], watch)
-        for number, (kernel, lowering) in enumerate(zip(laid.kernels, laid.lowerings, strict=True))
-    )
+    rungs = tuple(_rung(number, laid, times[number], watch) for number in range(len(laid.kernels)))
     return Ladder(
         graph_text(outputs),
         graph_text(made.outputs),
@@ -222,56 +221,51 @@ def ladder(function: Callable[..., Any], *arguments: Any, repeats: int = 30) -> 
 def _measured(
     run: Callable[[], object], program: programs.Compiled, repeats: int
 ) -> tuple[list[float], float, int]:
-    """Microseconds of each kernel and of the whole step (medians), and the threads that ran it.
+    """Microseconds of each kernel and of the whole step, and the threads that ran it.
 
-    Steps with and without the kernels' clocks take turns, so that both see the same machine.
+    Means over the quicker half of the runs: unlike medians these add up, also on a busy machine.
     """
     assert program.plan is not None
-    plan = program.plan
-    spent: list[list[float]] = [[] for _ in plan.kernels]
-    whole: list[float] = []
+    runs: list[tuple[float, list[float]]] = []
     threads = 1
     events: list[observers.RunEvent] = []
     for turn in range(repeats + 2):
-        start = time.perf_counter()
-        run()
-        elapsed = time.perf_counter() - start
-        with observers.runs.watching(events.append):
-            run()
-        event = events[-1]
         events.clear()
+        with observers.runs.watching(events.append):
+            start = time.perf_counter()
+            run()
+            elapsed = time.perf_counter() - start
         if turn < 2:  # memory is touched for the first time, threads wake up
             continue
+        event = events[-1]
         threads = event.threads
-        whole.append(elapsed * 1e6)
-        each = [0.0] * len(plan.kernels)
+        each = [0.0] * len(program.plan.kernels)
         for call, nanoseconds in zip(event.plan.calls, event.times, strict=True):
             if call.kernel >= 0:
                 each[call.kernel] += nanoseconds / 1000 / max(event.steps, 1)
-        for number, value in enumerate(each):
-            spent[number].append(value)
-    return [statistics.median(values) for values in spent], statistics.median(whole), threads
+        runs.append((elapsed * 1e6, each))
+    kept = sorted(runs)[: (len(runs) + 1) // 2]
+    columns = zip(*(each for _, each in kept), strict=True)
+    return (
+        [statistics.fmean(column) for column in columns],
+        statistics.fmean(elapsed for elapsed, _ in kept),
+        threads,
+    )
 
 
-def _rung(
-    number: int,
-    kernel: Kernel,
-    lowering: Lowering,
-    info: Any,
-    microseconds: float,
-    watch: Origins,
-) -> Rung:
+def _rung(number: int, laid: Laid, microseconds: float, watch: Origins) -> Rung:
+    kernel, info = laid.kernels[number], laid.plan.kernels[number]
     return Rung(
         number=number,
         label=info.label,
         kind=kernel.kind,
-        places=sources_of(kernel, watch),
+        places=sources_of(kernel, watch, laid.loops[number]),
         reads=tuple(_form(node) for node in kernel.inputs),
         writes=tuple(_form(node) for node in kernel.outputs),
         flops=info.flops * info.times,
         bytes_moved=(info.bytes_read + info.bytes_written) * info.times,
         microseconds=microseconds,
-        _lowering=lowering,
+        _lowering=laid.lowerings[number],
     )
 
 
@@ -279,8 +273,22 @@ def _form(node: Node) -> str:
     return f"{node.dtype.name}[{', '.join(map(str, node.shape))}]"
 
 
-def sources_of(kernel: Kernel, watch: Origins) -> tuple[Source, ...]:
-    """Where the nodes inside a kernel come from, the heavy ones' places first."""
+def sources_of(kernel: Kernel, watch: Origins, loops: Sequence[Kernel] = ()) -> tuple[Source, ...]:
+    """Where the nodes inside a kernel come from, the heavy ones' places first.
+
+    loops: that the kernel is in. The bodies of equal layers are one and the same: whose a kernel
+    is and in which pass it runs is told by the loop itself.
+    """
+    found = _sources_inside(kernel, watch)
+    around = _sources_inside(loops[-1], watch) or _sources_beside(loops[-1], watch) if loops else ()
+    if around:
+        loop = around[0]
+        known = [s for s in found if s.user is not None] or [loop]
+        found = tuple(Source(loop.stage, loop.layer, s.user, s.library) for s in known)
+    return _distinct(found or _sources_beside(kernel, watch))
+
+
+def _sources_inside(kernel: Kernel, watch: Origins) -> tuple[Source, ...]:
     stop = set(kernel.inputs)
     weights: dict[Source, float] = {}
     seen: set[Node] = set()
@@ -292,17 +300,21 @@ def sources_of(kernel: Kernel, watch: Origins) -> tuple[Source, ...]:
         seen.add(node)
         stack.extend(node.sources)
         origin = watch.of(node)
-        if origin is None or not node.sources:
-            continue
-        source = Source(origin.stage, origin.layer, origin.user, origin.library)
-        if node.op.cost:  # not what only changes the form, nor constants, which all layers share
-            weight = 1000.0 if node in kernel.anchors else 1.0
-            weights[source] = weights.get(source, 0.0) + weight
-    found = sorted(weights, key=lambda source: -weights[source])
-    if not found:  # a copy of something, or a loop's own bookkeeping
-        below = [watch.of(node) for node in (*kernel.outputs, *kernel.inputs)]
-        found = [Source(o.stage, o.layer, o.user, o.library) for o in below if o is not None][:1]
-    return _distinct(found)
+        if origin is not None and node.sources and node.op.cost:
+            # not what only changes the form, nor constants, which all layers share
+            source = _source(origin)
+            weights[source] = weights.get(source, 0) + (1000 if node in kernel.anchors else 1)
+    return tuple(sorted(weights, key=lambda source: -weights[source]))
+
+
+def _sources_beside(kernel: Kernel, watch: Origins) -> tuple[Source, ...]:
+    """Of a copy of something, or a loop's own bookkeeping: what it writes or reads."""
+    origins = [watch.of(node) for node in (*kernel.outputs, *kernel.inputs)]
+    return tuple(_source(origin) for origin in origins if origin is not None)[:1]
+
+
+def _source(origin: Origin) -> Source:
+    return Source(origin.stage, origin.layer, origin.user, origin.library)
 
 
 def _distinct(sources: Sequence[Source]) -> tuple[Source, ...]:

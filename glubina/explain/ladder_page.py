@@ -20,7 +20,8 @@ def page(ladder: Ladder) -> str:
         "<h1>From formula to machine code</h1>",
         f'<p class="note">{len(ladder.kernels)} kernels take {ladder.in_kernels:,.1f} µs of a step '
         f"of {ladder.microseconds:,.1f} µs on {ladder.threads} threads. The machine at its best: "
-        f"{best.gflops:.0f} GFLOP/s, {best.gbps:.0f} GB/s.</p>",
+        f"{best.gflops:.0f} GFLOP/s, {best.gbps:.0f} GB/s; a convolution by Winograd's transforms "
+        "needs fewer operations than are counted, and may exceed it.</p>",
         "<h2>Kernels by time</h2>",
         table(ladder),
         "<h2>Working memory</h2>",

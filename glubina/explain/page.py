@@ -52,6 +52,12 @@ for (const slider of document.querySelectorAll('input[data-steps]')) {
   slider.addEventListener('input', show);
   show();
 }
+const opened = () => {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (target && target.tagName === 'DETAILS') target.open = true;
+};
+addEventListener('hashchange', opened);
+opened();
 """
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from glubina.graph import origins
 from glubina.graph.batching import at_all_steps
 from glubina.graph.node import Node, rebuild, remake, topological
 from glubina.graph.ops import broadcast, input
@@ -44,7 +45,7 @@ def lifted(outputs: Sequence[Node], simplify: Simplify | None = None) -> list[No
         if node.op is SCAN:
             families.setdefault(_family(node), []).append(node)
     table: dict[Node, Node] = {}
-    for node in order:
+    for node in origins.each(order):
         if node in table:
             continue
         sources = tuple([table[s] for s in node.sources])

@@ -133,16 +133,8 @@ def rebuild(
 ) -> list[Node]:
     """The outputs with every node replaced by `change(node, its new sources)`."""
     table: dict[Node, Node] = {}
-    watch = origins.watch
-    around = watch.source if watch is not None else None
-    try:
-        for node in topological(outputs):
-            if watch is not None:
-                watch.source = node
-            table[node] = change(node, tuple([table[s] for s in node.sources]))
-    finally:
-        if watch is not None:
-            watch.source = around
+    for node in origins.each(topological(outputs)):
+        table[node] = change(node, tuple([table[s] for s in node.sources]))
     return [table[o] for o in outputs]
 
 

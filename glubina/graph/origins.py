@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import CodeType, FrameType
@@ -163,6 +163,20 @@ def passing() -> Iterator[None]:
     else:
         with watch.passing():
             yield
+
+
+def each(nodes: Iterable[Node]) -> Iterator[Node]:
+    """The nodes one by one; what a pass makes in its turn of each inherits its origin."""
+    if watch is None:
+        yield from nodes
+        return
+    around = watch.source
+    try:
+        for node in nodes:
+            watch.source = node
+            yield node
+    finally:
+        watch.source = around
 
 
 _ENGINE = (

@@ -90,10 +90,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Laid:
-    """A plan, and what it was made from: of each of its kernels the schedule's, and the arena."""
+    """A plan, and what it was made from: of each of its kernels the schedule's, and the arena.
+
+    loops: for each kernel the loops that it is in, the outermost first.
+    """
 
     plan: Plan
     kernels: tuple[Kernel, ...]
+    loops: tuple[tuple[Kernel, ...], ...]
     lowerings: tuple[Lowering, ...]
     held: tuple[Held, ...]
 
@@ -119,7 +123,13 @@ def lay_plan(block: Block, outputs: Sequence[Node]) -> Laid:
         calls=tuple(layout.calls),
         kernels=tuple(layout.infos),
     )
-    return Laid(plan, tuple(layout.kernels), tuple(layout.lowerings), tuple(memory.held()))
+    return Laid(
+        plan,
+        tuple(layout.kernels),
+        tuple(layout.loops),
+        tuple(layout.lowerings),
+        tuple(memory.held()),
+    )
 
 
 def nbytes(node: Node) -> int:
@@ -254,6 +264,8 @@ class _Layout:
         self.calls: list[Call] = []
         self.infos: list[KernelInfo] = []
         self.kernels: list[Kernel] = []  # of each info
+        self.loops: list[tuple[Kernel, ...]] = []  # around each info
+        self._inside: tuple[Kernel, ...] = ()
         self.lowerings: list[Lowering] = []
 
     def entry(self, entry: Entry) -> int:
@@ -276,10 +288,12 @@ class _Layout:
         ):
             label = where + names[number]
             if isinstance(lowered, LoweredLoop):
+                around, self._inside = self._inside, (*self._inside, kernel)
                 self._loop(
                     lowered, memory.loops[number], slots, base + memory.offset((number, 0)),
                     times, f"{label}: ",
                 )  # fmt: skip
+                self._inside = around
                 continue
             done = early[number] if early else frozenset()
             info = self._info(label, kernel, lowered, times)
@@ -293,6 +307,7 @@ class _Layout:
 
     def _info(self, label: str, kernel: Kernel, lowering: Lowering, times: int) -> int:
         self.kernels.append(kernel)
+        self.loops.append(self._inside)
         self.lowerings.append(lowering)
         self.infos.append(
             KernelInfo(

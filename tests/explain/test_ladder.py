@@ -116,12 +116,52 @@ def test_graphs_before_and_after(step_ladder: Ladder) -> None:
     assert "conv_filter" in step_ladder.simplified
 
 
+def test_the_kernels_times_add_up_to_the_step() -> None:
+    """Both are of the same runs; what is missing is the call itself."""
+    network = nn.Sequential(nn.Linear(600, 600), nn.ReLU(), nn.Linear(600, 600))
+
+    def step(x: gl.Tensor) -> gl.Tensor:
+        (network(x) ** 2).mean().backward()
+        return network[0].weight.grad + network[2].weight.grad
+
+    x = gl.tensor(np.ones((1500, 600), np.float32))
+    found = explain.ladder(step, x, repeats=5)
+    assert 0.9 * found.microseconds < found.in_kernels <= found.microseconds
+
+
 def test_loops_have_their_kernels_too() -> None:
-    layer = nn.LSTM(4, 8, batch_first=True)
-    x = gl.tensor(np.ones((2, 5, 4), np.float32))
-    found = explain.ladder(lambda x: layer(x)[0].sum(), x, repeats=2)
-    assert any("scan" in kernel.label for kernel in found.kernels)
-    assert all(kernel.places for kernel in found.kernels)
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            self.loop = nn.LSTM(4, 8, num_layers=2, batch_first=True)
+            self.second = nn.LSTM(8, 8, batch_first=True)
+
+        def forward(self, x: gl.Tensor) -> gl.Tensor:
+            x, _ = self.loop(x)
+            return self.second(x)[0]
+
+    network = Reader()
+    optimizer = optim.SGD(network.parameters(), lr=0.1)
+
+    def step(x: gl.Tensor) -> gl.Tensor:
+        optimizer.zero_grad()
+        loss = (network(x) ** 2).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    found = explain.ladder(step, gl.tensor(np.ones((2, 5, 4), np.float32)), repeats=2)
+    inside = [kernel for kernel in found.kernels if kernel.label.startswith("scan")]
+    assert {(k.places[0].layer, k.places[0].stage) for k in inside} == {
+        (layer, stage)
+        for layer in ("loop LSTM", "second LSTM")
+        for stage in ("forward", "backward")
+    }
+    for kernel in found.kernels:
+        assert kernel.places
+        for place in kernel.places:
+            assert place.user is not None
+            assert place.user.file == __file__
+            assert place.user.function.endswith(("forward", "step"))  # not where ladder is called
 
 
 def test_plain_functions_are_compiled_and_others_refused() -> None:
