@@ -23,6 +23,9 @@ ITEMS = 64
 HALVES = 6
 """The most vectors of half the width across a block."""
 
+FAR = 1 << 22
+"""The size of the images from which a depthwise convolution asks for memory ahead, in bytes."""
+
 
 @dataclass(frozen=True)
 class AxisPhase:
@@ -143,6 +146,7 @@ class ConvPlan:
     merged: whether the taps of the last axis and the channels are one run of memory.
     runs: what the blocks of a line read.
     inside: per axis, whether no tap ever leaves the image.
+    ahead: whether a block asks for the memory of the one below it.
     """
 
     dtype: str
@@ -159,6 +163,7 @@ class ConvPlan:
     depthwise: bool
     runs: tuple[Run, ...]
     inside: tuple[bool, ...]
+    ahead: bool
 
     @property
     def panels(self) -> int:
@@ -242,6 +247,7 @@ def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCal
     if depthwise:
         most = max(phase.taps for phase in axes[-1])
         pixels, vectors = depthwise_block(narrowest, most, -(-channels // lanes), target.registers)
+    size = shape.batch * prod(shape.spatial) * shape.cin * dtype.itemsize
     inside = tuple(
         all(_stays_inside(phase, extent) for phase in axis)
         for axis, extent in zip(axes, shape.spatial, strict=True)
@@ -254,6 +260,7 @@ def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCal
             dtype.name, lanes, rank, shape.cin, shape.cout, a.groups, pixels, vectors,
             last.step, last.offset_step if depthwise else 0, merged, depthwise,
             block_runs(last, shape.spatial[-1], pixels), inside,
+            depthwise and rank > 1 and size >= FAR,
         )  # fmt: skip
         calls.append(ConvCall(plan, _numbers(shape, plan, combination)))
     return calls

@@ -110,6 +110,17 @@ class _Emit:
             lines, blocks = f.i64(1), (first, f.minimum(f.add(first, g.rows), across))
         for axis in g.axes[1:-1]:
             lines = f.mul(lines, axis["count"])
+        if plan.depthwise:  # each channel meets its own weights, so memory is passed in its order
+            with f.loop(f.i64(0), lines, f.i64(1)) as line:
+                q = self._line(line.index, first)
+                self.taps = self._taps_inside(q)
+                with (
+                    f.loop(*blocks, f.i64(1)) as block,
+                    f.loop(begin, end, f.i64(1)) as panel,
+                ):
+                    channel = f.mul(panel.index, f.i64(columns))
+                    self._block(n, q, block.index, f.i64(0), channel, per_group)
+            return
         with f.loop(begin, end, f.i64(1)) as panel:
             group = f.binary("udiv", panel.index, f.i64(panels))
             channel = f.mul(f.binary("urem", panel.index, f.i64(panels)), f.i64(columns))
@@ -163,6 +174,8 @@ class _Emit:
         masks = self._masks(channel, per_group)
         out = f.add(f.mul(group, f.i64(per_group)), channel)
         x, w = f.element(self.x, at, self.kind), self._filter(out)
+        if plan.ahead:
+            self._fetch(n, q, start, x, out)
         before = f.i64(0)
         for run in plan.runs:
             stop = f.i64(run.stop)
@@ -171,6 +184,23 @@ class _Emit:
                 self._sums(run, x, w, masks)
             before = stop
         self._store(n, q, start, wanted, out, masks)
+
+    def _fetch(self, n: Value, q: list[Value], start: Value, x: Value, out: Value) -> None:
+        """Ask for what the block below this one reads and writes first of all blocks."""
+        f, g, plan = self.f, self.g, self.plan
+        first = g.axes[0]
+        reach = f.mul(f.add(first["taps"], f.i64(-1)), first["offset_step"])
+        below = f.mul(f.add(first["step"], reach), self.steps[0])
+        rows = [f.add(q[0], f.i64(1)), *q[1:]]
+        index = [n]
+        for position, a in zip(rows, g.axes):
+            index.append(f.add(a["phase"], f.mul(a["period"], position)))
+        last = g.axes[-1]
+        for p in range(plan.pixels):
+            place = f.add(below, f.i64(p * plan.step * plan.cin))
+            f.prefetch(f.emit("ptr", f"getelementptr {self.kind}, {x}, {place}"))
+            spot = f.mul(last["period"], f.add(start, f.i64(p)))
+            self.finish.fetch(f, (*index, f.add(last["phase"], spot), out))
 
     def _sums(self, run: Run, x: Value, w: Value, masks: list[Value] | None) -> None:
         """Work out one block and leave it in the function's own memory."""
