@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from glubina.data import DataError, MinMax, Rescale, Reshape, load_csv, load_npy, load_npz
 from glubina.data.checks import as_array, require_examples, require_finite
-from glubina.files import DamagedFileError, FileError
+from glubina.data.picture_files import read_picture
 from glubina.nn import CrossEntropyLoss
 from glubina.nn.saving import SavedModel, load_model
 from glubina.recipes import RECIPES
 from glubina.runtime.team import set_num_threads
-from glubina.train import MissingExtraError, Trainer
+from glubina.train import Trainer
 
 
 def run(path: Path, files: list[Path], threads: int | None, *, invert: bool) -> None:
@@ -85,24 +85,7 @@ def read_image(
     """An image in the size, the channels and the scale of the model's data: (1, *shape)."""
     if shape is None or len(shape) != 3 or shape[2] not in (1, 3):
         raise DataError(f"{file}: the model does not take images; give .npy, .npz or .csv files")
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise MissingExtraError(
-            "images need pillow, which is not installed: pip install 'glubina[images]'"
-        ) from error
-    try:
-        with Image.open(file) as image:
-            wanted = image.convert("L" if shape[2] == 1 else "RGB").resize((shape[1], shape[0]))
-            pixels = np.asarray(wanted, np.float32) / 255
-    except UnidentifiedImageError as error:
-        raise DamagedFileError(file, "is neither an image nor a .npy, .npz or .csv file") from error
-    except Image.DecompressionBombError as error:
-        raise DamagedFileError(file, f"is too large for an image ({error})") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise FileError(file, f"cannot be read: {(error.strerror or '').lower()}") from error
-        raise DamagedFileError(file, f"is a damaged image ({error})") from error
+    pixels = read_picture(file, shape[:2], shape[2]).astype(np.float32) / 255
     if invert:
         pixels = 1 - pixels
     return (pixels * np.float32(_largest_pixel(saved))).reshape(1, *shape)

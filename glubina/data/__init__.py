@@ -10,6 +10,7 @@ from glubina.data.folders import ImageFolder, image_folder
 from glubina.data.idx import read_idx
 from glubina.data.images import DIGIT_CLASSES, FASHION_MNIST_CLASSES, digits, fashion_mnist, mnist
 from glubina.data.loader import DataLoader
+from glubina.data.numpy_files import load_npy, load_npz
 from glubina.data.opening import Opened, open_data
 from glubina.data.order import (
     class_weights,
@@ -22,7 +23,7 @@ from glubina.data.order import (
 from glubina.data.preprocessing import OneHot, Preprocessing, Rescale, Reshape
 from glubina.data.report import report
 from glubina.data.scaling import MinMax, Standardize
-from glubina.data.tables import Table, load_csv, load_npy, load_npz
+from glubina.data.tables import Table, load_csv
 
 __all__ = [
     "augment",

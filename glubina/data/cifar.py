@@ -7,8 +7,8 @@ blue (https://www.cs.toronto.edu/~kriz/cifar.html).
 from __future__ import annotations
 
 import os
-import zlib
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from glubina.data.download import VARIABLE, Published, cache_folder, locate
 from glubina.data.errors import DataError
 from glubina.data.images import Labelled
-from glubina.files import DamagedFileError, FileError
+from glubina.files import DamagedFileError, FileError, open_regular, read_bytes
+from glubina.files.unpacking import Unpacked
 
 CIFAR10_CLASSES = (
     "airplane",
@@ -32,6 +33,7 @@ CIFAR10_CLASSES = (
 )
 SIDE, RECORD = 32, 1 + 3 * 32 * 32
 LARGEST = 50_000 * RECORD  # bytes that are read of one file in an archive at most
+MOST = 400 * 2**20  # bytes that an archive may unpack to; the real one has 184 million
 FOLDER = "cifar-10-batches-bin"
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = "test_batch.bin"
@@ -92,15 +94,7 @@ def _unpacked(folder: Path, files: list[str]) -> list[Path] | None:
 
 
 def _read_all(paths: list[Path]) -> list[tuple[Path, bytes]]:
-    made = []
-    for path in paths:
-        try:
-            made.append((path, path.read_bytes()))
-        except OSError as error:
-            raise FileError(
-                path, f"cannot be read: {(error.strerror or str(error)).lower()}"
-            ) from error
-    return made
+    return [(path, read_bytes(path)) for path in paths]
 
 
 def _from_archive(archive: Path, files: list[str]) -> list[tuple[Path, bytes]]:
@@ -108,23 +102,41 @@ def _from_archive(archive: Path, files: list[str]) -> list[tuple[Path, bytes]]:
     import tarfile  # here: it takes a noticeable part of a start
 
     found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(archive, "r:*") as tar:
-            for member in tar:
-                name = Path(member.name).name
-                stream = tar.extractfile(member) if name in files and member.isfile() else None
-                if stream is not None:
-                    found[name] = stream.read(LARGEST + 1)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DamagedFileError(
-            archive, f"is damaged or was cut short ({error}). Remove it and fetch it again"
-        ) from error
-    except OSError as error:
-        raise DamagedFileError(archive, f"cannot be read: {error}") from error
+    with open_regular(archive) as raw:
+        stream = Unpacked(raw, archive)
+        try:
+            # as a stream, which is never wound back: what was unpacked is counted once
+            with tarfile.open(fileobj=cast(Any, _Counted(stream)), mode="r|") as tar:
+                for member in tar:
+                    name = Path(member.name).name
+                    inner = tar.extractfile(member) if name in files and member.isfile() else None
+                    if inner is not None:
+                        found[name] = inner.read(LARGEST + 1)
+        except FileError:
+            raise
+        except Exception as error:  # tarfile has a family of errors, and lets others through
+            raise DamagedFileError(
+                archive, f"is damaged or was cut short ({error}). Remove it and fetch it again"
+            ) from error
     missing = [name for name in files if name not in found]
     if missing:
         raise DamagedFileError(archive, f"does not hold {', '.join(missing)}")
     return [(archive / name, found[name]) for name in files]
+
+
+class _Counted:
+    """An archive as tarfile reads it, which ends in an error where it is far larger than CIFAR."""
+
+    def __init__(self, stream: Unpacked) -> None:
+        self._stream, self._left = stream, MOST
+
+    def read(self, count: int) -> bytes:
+        """The next bytes."""
+        piece = bytes(self._stream.read(count))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise DamagedFileError(self._stream.path, f"unpacks to more than {MOST} bytes")
+        return piece
 
 
 def _records(path: Path, content: bytes) -> Labelled:

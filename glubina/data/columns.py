@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.data.errors import DataError
-from glubina.data.tables import column_place, is_number, read_rows
+from glubina.data.tables import column_place, is_number, number, numbered, read_rows
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))  # in lower case
 
@@ -47,9 +47,9 @@ def read_columns(
     body = rows[1:] if header else rows
     if not body:
         raise DataError(f"{path}: has a header and no rows")
-    for number, row in enumerate(body, 2 if header else 1):
+    for line, row in enumerate(body, 2 if header else 1):
         if len(row) != width:
-            raise DataError(f"{path}: row {number} has {len(row)} columns and row 1 has {width}")
+            raise DataError(f"{path}: row {line} has {len(row)} columns and row 1 has {width}")
     place = None if target is None else column_place(target, names, path)
     categories: dict[str, tuple[str, ...]] = {}
     columns = []
@@ -73,17 +73,16 @@ def _column(cells: list[str]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     values = np.full(len(cells), np.nan)
     known = [cell for cell, kept in zip(cells, there) if kept]
     if all(is_number(cell) for cell in known):
-        values[there] = [float(cell) for cell in known]
+        values[there] = [number(cell) for cell in known]
         return values, ()
-    texts, numbers = np.unique(np.array(known), return_inverse=True)
-    values[there] = numbers
-    return values, tuple(str(text) for text in texts)
+    values[there], texts = numbered(known)
+    return values, texts
 
 
 def as_labels(column: NDArray[np.float64], texts: bool) -> NDArray[Any]:
     """A target column as int64 where it is of texts (−1: missing) or of whole numbers only."""
     if texts:
         return np.where(np.isnan(column), -1, column).astype(np.int64)
-    if np.isfinite(column).all() and (column == np.round(column)).all():
+    if (column == np.round(column)).all() and (np.abs(column) < 2**63).all():
         return column.astype(np.int64)
     return column

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glubina.data.errors import DataError
-from glubina.files import DamagedFileError, FileError, MissingExtraError
+from glubina.data.picture_files import read_picture
+from glubina.files import FileError
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
                       ".pgm", ".pbm"))  # fmt: skip
@@ -53,7 +53,7 @@ def image_folder(
         raise DataError(f"size must be at least one pixel, (rows, columns), got {size!r}")
     by_class = image_files(root)
     files = [file for group in by_class.values() for file in group]
-    read = [_read(file, wanted, channels) for file in files]
+    read = [read_picture(file, wanted, channels) for file in files]
     if channels is None and len({image.shape[2] for image in read}) > 1:
         read = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in read]
     for file, image in zip(files, read):
@@ -89,33 +89,3 @@ def _images_in(folder: Path) -> list[Path]:
         for file in folder.rglob("*")
         if file.suffix.lower() in SUFFIXES and file.name[0] != "." and file.is_file()
     )
-
-
-def _read(file: Path, size: tuple[int, int] | None, channels: int | None) -> NDArray[np.uint8]:
-    """One image, uint8 (rows, columns, channels)."""
-    Image, bomb = _pillow()
-    try:
-        with Image.open(file) as image:
-            if channels is None:
-                channels = 1 if image.mode in ("1", "L", "LA", "I", "I;16", "F") else 3
-            image = image.convert("L" if channels == 1 else "RGB")
-            if size is not None and image.size != (size[1], size[0]):
-                image = image.resize((size[1], size[0]))
-            pixels: NDArray[np.uint8] = np.asarray(image, np.uint8)
-    except bomb as error:
-        raise DamagedFileError(file, f"is too large for an image ({error})") from error
-    except (OSError, ValueError, SyntaxError) as error:  # pillow has no family of its own
-        if isinstance(error, OSError) and error.errno is not None:
-            raise FileError(file, f"cannot be read: {(error.strerror or '').lower()}") from error
-        raise DamagedFileError(file, f"is a damaged image, or none ({error})") from error
-    return pixels.reshape(*pixels.shape[:2], channels)
-
-
-def _pillow() -> tuple[Any, Any]:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingExtraError(
-            "images need pillow, which is not installed: pip install 'glubina[images]'"
-        ) from error
-    return Image, Image.DecompressionBombError

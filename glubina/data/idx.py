@@ -6,20 +6,20 @@ numbers, then the elements, big-endian (http://yann.lecun.com/exdb/mnist/).
 
 from __future__ import annotations
 
-import gzip
+import math
 import os
-import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glubina.files import DamagedFileError, FileError
+from glubina.files import DamagedFileError, open_regular
+from glubina.files.reading import RATIO, require_room
+from glubina.files.unpacking import Unpacked
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 HIGHEST_RANK = 8
-PIECE = 2**20  # bytes read at a time: what a header promises is never allocated on its word
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -29,27 +29,11 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     than its header says, or no IDX file. No memory is taken for elements that are not there.
     """
     file = Path(path)
-    try:
-        with open(file, "rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if not zipped:
-                return _read(raw, file)
-            with gzip.open(raw, "rb") as stream:
-                return _read(cast(BinaryIO, stream), file)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DamagedFileError(
-            file, f"is damaged or was cut short ({error}). Remove it and fetch it again"
-        ) from error
-    except DamagedFileError:
-        raise
-    except OSError as error:
-        raise FileError(
-            file, f"cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from error
+    with open_regular(file) as stream:
+        return _read(Unpacked(stream, file), file)
 
 
-def _read(stream: BinaryIO, file: Path) -> NDArray[Any]:
+def _read(stream: Unpacked, file: Path) -> NDArray[Any]:
     """Read the header, check it, then exactly the elements that it promises."""
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES:
@@ -63,15 +47,11 @@ def _read(stream: BinaryIO, file: Path) -> NDArray[Any]:
         raise DamagedFileError(file, "is damaged: it ends inside its header")
     shape = tuple(int(extent) for extent in np.frombuffer(extents, ">u4"))
     dtype = np.dtype(TYPES[head[2]])
-    expected = dtype.itemsize
-    for extent in shape:
-        expected *= extent
-    content = bytearray()
-    while len(content) <= expected:
-        piece = stream.read(min(PIECE, expected + 1 - len(content)))
-        if not piece:
-            break
-        content += piece
+    expected = math.prod(shape) * dtype.itemsize
+    if math.prod(extent or 1 for extent in shape) >= 2**59 and not expected:
+        raise DamagedFileError(file, f"is damaged: its header gives the shape {shape}")
+    require_room(file, min(expected, stream.stored * RATIO))
+    content = stream.read(expected + 1)
     if len(content) != expected:
         held = "more" if len(content) > expected else str(len(content))
         raise DamagedFileError(
@@ -79,5 +59,5 @@ def _read(stream: BinaryIO, file: Path) -> NDArray[Any]:
             f"is damaged or was cut short: its header says {' x '.join(map(str, shape))} elements, "
             f"{expected} bytes, and it holds {held}. Remove it and fetch it again",
         )
-    array = np.frombuffer(content, dtype).reshape(shape)
+    array: NDArray[Any] = np.ndarray(shape, dtype, content)
     return array.astype(dtype.newbyteorder("="), copy=False)

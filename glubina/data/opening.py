@@ -18,7 +18,7 @@ from glubina.data.columns import as_labels, read_columns
 from glubina.data.errors import DataError
 from glubina.data.folders import image_folder
 from glubina.data.idx import read_idx
-from glubina.data.tables import load_npy, load_npz
+from glubina.data.numpy_files import load_npy, load_npz
 
 Part = tuple[NDArray[Any], NDArray[Any] | None]
 PARTS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",

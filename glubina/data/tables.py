@@ -1,13 +1,12 @@
-"""Tables and archives of the user's own: CSV, .npy and .npz, read strictly and never unpickled."""
+"""Tables of the user's own: CSV files, read strictly."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
+import math
 import os
-import zipfile
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glubina.data.errors import DataError, DataTypeError
-from glubina.files import DamagedFileError, FileError
+from glubina.data.errors import DataError
+from glubina.files import DamagedFileError, open_regular
+from glubina.files.unpacking import Unpacked
+
+LISTED = 20  # columns that an error names at most
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ def load_csv(
     first = 1 if header else 0
     if len(rows) == first:
         raise DataError(f"{path}: has a header and no rows")
-    for number, row in enumerate(rows[first:], first + 1):
+    for line, row in enumerate(rows[first:], first + 1):
         if len(row) != width:
-            raise DataError(f"{path}: row {number} has {len(row)} columns and row 1 has {width}")
+            raise DataError(f"{path}: row {line} has {len(row)} columns and row 1 has {width}")
     place = None if target is None else column_place(target, names, path)
     chosen = [column for column in range(width) if column != place]
     if not chosen:
@@ -75,18 +77,11 @@ def load_csv(
 
 def read_rows(path: Path, delimiter: str) -> list[list[str]]:
     """The cells of the file, blank lines left out."""
+    with open_regular(path) as stream:
+        content = Unpacked(stream, path).read()
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
         text = content.decode("utf-8-sig")
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DamagedFileError(path, f"is damaged or was cut short ({error})") from error
-    except OSError as error:
-        raise FileError(
-            path, f"cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise DamagedFileError(path, f"is not a CSV file in UTF-8 ({error})") from error
     rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
@@ -98,17 +93,37 @@ def read_rows(path: Path, delimiter: str) -> list[list[str]]:
 def is_number(cell: str) -> bool:
     """Whether the text of a cell is a number."""
     try:
-        float(cell)
+        number(cell)
     except ValueError:
         return False
     return True
+
+
+def number(cell: str) -> float:
+    """The number in a cell; ValueError if it is none. 1_000 is Python's, and no number here."""
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names one after another; of very many the first ones and how many more there are."""
+    text = ", ".join(name[:80] for name in names[:LISTED])
+    return text if len(names) <= LISTED else f"{text} ... ({len(names) - LISTED} more)"
+
+
+def numbered(cells: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The number of each text among the different ones in alphabetical order, and these."""
+    classes = sorted(set(cells))
+    places = {text: place for place, text in enumerate(classes)}
+    return np.array([places[cell] for cell in cells], np.int64), tuple(classes)
 
 
 def column_place(target: str | int, names: tuple[str, ...], path: str | os.PathLike[str]) -> int:
     """The target's place, from 0."""
     if isinstance(target, str):
         if target not in names:
-            raise DataError(f"{path}: has no column {target!r}; its columns: {', '.join(names)}")
+            raise DataError(f"{path}: has no column {target!r}; its columns: {listed(names)}")
         return names.index(target)
     if not -len(names) <= target < len(names):
         raise DataError(f"{path}: has no column {target}; it has {len(names)} columns")
@@ -123,76 +138,48 @@ def _numbers(
     path: str | os.PathLike[str],
 ) -> NDArray[np.float32]:
     """The chosen columns as numbers; a cell that is none is named."""
+    x = np.empty((len(rows) - first, len(chosen)), np.float32)
     try:
-        return np.array(
-            [[float(row[column]) for column in chosen] for row in rows[first:]], np.float32
-        )
+        with np.errstate(over="ignore"):
+            for place, row in enumerate(rows[first:]):
+                x[place] = [number(row[column]) for column in chosen]
     except ValueError:
-        for number, row in enumerate(rows[first:], first + 1):
+        for line, row in enumerate(rows[first:], first + 1):
             for column in chosen:
                 if not is_number(row[column]):
-                    what = f"the text {row[column]!r}" if row[column] else "no value"
+                    what = f"the text {row[column][:80]!r}" if row[column] else "no value"
                     raise DataError(
-                        f"{path}: row {number} has {what} in the column {names[column]!r}; "
+                        f"{path}: row {line} has {what} in the column {names[column][:80]!r}; "
                         "features must be numbers. Fill it in, or leave the row or column out"
                     ) from None
         raise
+    for place, column in np.argwhere(np.isinf(x)).tolist():
+        cell = rows[first + place][chosen[column]]
+        if math.isfinite(number(cell)):
+            raise DataError(
+                f"{path}: row {first + place + 1} has {cell[:40]} in the column "
+                f"{names[chosen[column]][:80]!r}, which is beyond float32"
+            )
+    return x
 
 
 def _target(
     cells: list[str], name: str, first: int, path: str | os.PathLike[str]
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     """The target column: whole numbers, numbers, or texts numbered in alphabetical order."""
-    for number, cell in enumerate(cells, first + 1):
+    for line, cell in enumerate(cells, first + 1):
         if not cell:
-            raise DataError(f"{path}: row {number} has no value in the target column {name!r}")
+            raise DataError(f"{path}: row {line} has no value in the target column {name!r}")
     if all(is_number(cell) for cell in cells):
-        values = np.array([float(cell) for cell in cells])
-        if np.isfinite(values).all() and (values == np.round(values)).all():
+        values = np.array([number(cell) for cell in cells])
+        if (values == np.round(values)).all() and (np.abs(values) < 2**63).all():
             return values.astype(np.int64), ()
+        beyond = np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max)
+        if beyond.any():
+            line = first + 1 + int(beyond.argmax())
+            raise DataError(
+                f"{path}: row {line} has {cells[int(beyond.argmax())][:40]} in the target column "
+                f"{name!r}, which is beyond float32"
+            )
         return values.astype(np.float32), ()
-    classes, numbers = np.unique(np.array(cells), return_inverse=True)
-    return numbers.astype(np.int64), tuple(str(text) for text in classes)
-
-
-def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a .npz archive by name. Pickled objects in it are refused, not read."""
-    file = Path(path)
-    archive = _load(file)
-    if isinstance(archive, np.ndarray):
-        raise DamagedFileError(file, "holds one array; a .npz archive was expected (try load_npy)")
-    with archive:
-        try:
-            return {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise _refusal(file, error) from error
-
-
-def load_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read the array of a .npy file. Pickled objects are refused, not read."""
-    file = Path(path)
-    array = _load(file)
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise DamagedFileError(file, "is an archive; a .npy array was expected (try load_npz)")
-    return array
-
-
-def _load(file: Path) -> Any:
-    try:
-        return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, MemoryError, OverflowError, zipfile.BadZipFile) as error:
-        raise _refusal(file, error) from error
-    except OSError as error:
-        raise FileError(
-            file, f"cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from error
-
-
-def _refusal(file: Path, error: Exception) -> Exception:
-    """The error for a file that NumPy could not read."""
-    if "Object arrays" in str(error):
-        return DataTypeError(
-            f"{file}: holds Python objects, which are never unpickled; save arrays of numbers"
-        )
-    return DamagedFileError(file, f"is damaged or is no NumPy file ({error})")
+    return numbered(cells)

@@ -59,13 +59,15 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise DamagedFileError(Path(path), f"is damaged or is not JSON ({error})") from error
 
 
-def parse_json(content: bytes) -> Any:
-    """The value of a JSON text in UTF-8; ValueError says why it is none that is read here."""
+def parse_json(content: bytes, deepest: int = DEEPEST, *, infinite: bool = False) -> Any:
+    """The value of a JSON text in UTF-8; ValueError says why it is none that is read here.
+
+    deepest: how many brackets may stand in brackets. infinite: NaN and the infinities are let pass.
+    """
     text = content.decode("utf-8")  # its error is a ValueError, and so is the parser's
-    _check_depth(text)
-    value = json.loads(
-        text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique
-    )
+    _check_depth(text, deepest)
+    strict: Any = {} if infinite else {"parse_constant": _no_constant, "parse_float": _finite}
+    value = json.loads(text, object_pairs_hook=_unique, **strict)
     if "\\u" in text:  # half of a pair of UTF-16 is no text, and cannot be written anywhere
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
@@ -94,15 +96,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _check_depth(text: str) -> None:
+def _check_depth(text: str, deepest: int) -> None:
     """Refuse deep nesting before the parser recurses into it. Brackets in strings do not count."""
     depth = count = 0
     for found in _TOKEN.finditer(text):
         bracket = found[0]
         if bracket in ("[", "{"):
             depth, count = depth + 1, count + 1
-            if depth > DEEPEST:
-                raise ValueError(f"it nests deeper than {DEEPEST} levels")
+            if depth > deepest:
+                raise ValueError(f"it nests deeper than {deepest} levels")
             if count > MOST:
                 raise ValueError(f"it has more than {MOST} lists and objects")
         elif bracket in ("]", "}"):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from glubina import train
-from glubina.files import write_text
+from glubina.files import DamagedFileError, read_bytes, write_text
 from glubina.train.callbacks import copy_weights
 from glubina.train.history import rises
 
@@ -291,7 +291,10 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Begin the file, or go on with it."""
         kept = self.append and self.filename.is_file()
-        self.lines = self.filename.read_text(encoding="utf-8").splitlines() if kept else []
+        try:
+            self.lines = read_bytes(self.filename).decode().splitlines() if kept else []
+        except UnicodeDecodeError as error:
+            raise DamagedFileError(self.filename, f"is no text to go on with ({error})") from error
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add a line."""

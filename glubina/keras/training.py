@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.data import DataError
-from glubina.files import write_tensors
-from glubina.files.tensors import decode_tensors, read_bytes
+from glubina.files import DamagedFileError, read_with_metadata, write_tensors
+from glubina.files.json_file import parse_json
 from glubina.keras import optimizers
 from glubina.keras.callbacks import History, adapter
 from glubina.keras.compiled import TotalLoss
@@ -331,13 +331,24 @@ class Training:
         Layers with other names take them in the order in which they were written, if all shapes
         are the same.
         """
-        given, metadata = decode_tensors(read_bytes(filepath), filepath)
+        given, metadata = read_with_metadata(filepath)
         own = copy_weights(self)  # type: ignore[arg-type]
         if set(own) != set(given) and "order" in metadata:
-            order = json.loads(metadata["order"])
+            order = _order(metadata["order"], given, filepath)
             if [given[name].shape for name in order] == [w.shape for w in own.values()]:
                 given = {mine: given[name] for mine, name in zip(own, order, strict=True)}
         self.load_state_dict(given)  # type: ignore[attr-defined]
+
+
+def _order(text: str, given: Mapping[str, Any], path: str | os.PathLike[str]) -> list[str]:
+    """The names of a file's weights in their order, if the text is a list of just these."""
+    try:
+        order = parse_json(text.encode())
+        if sorted(order) == sorted(given):
+            return list(order)
+    except (ValueError, TypeError):
+        pass
+    raise DamagedFileError(path, "is damaged: its list of the weights is not of its weights")
 
 
 def _returned(figures: dict[str, float], as_dict: bool) -> Any:

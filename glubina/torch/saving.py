@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 import glubina.tensor as gl
+from glubina.files import DamagedFileError
 from glubina.files.atomic import write_bytes
+from glubina.files.json_file import parse_json
 from glubina.files.tensors import decode_tensors, encode_tensors, read_bytes
 from glubina.torch.tensor import faced
 
 _FORM = "glubina.torch"
+DEEPEST = 200  # dicts and lists in one another
 
 
 def save(obj: Any, f: Any, **options: Any) -> None:
@@ -30,7 +33,7 @@ def save(obj: Any, f: Any, **options: Any) -> None:
         form = json.dumps({"names": [*obj], "ordered": isinstance(obj, OrderedDict)})
         content = encode_tensors({n: _array(v) for n, v in obj.items()}, {_FORM: form})
     else:
-        form = json.dumps(_described(obj, arrays, ""))
+        form = json.dumps(_described(obj, arrays, "", 0))
         content = encode_tensors(arrays, {_FORM: form})
     if hasattr(f, "write"):
         f.write(content)
@@ -39,7 +42,10 @@ def save(obj: Any, f: Any, **options: Any) -> None:
 
 
 def load(f: Any, map_location: Any = None, weights_only: bool = True, **options: Any) -> Any:
-    """What `save` wrote, or the tensors of any safetensors file. Pickles (.pt) are refused."""
+    """What `save` wrote, or the tensors of any safetensors file. Pickles (.pt) are refused.
+
+    Raises FileError for a file that cannot be read, DamagedFileError for one that is damaged.
+    """
     content = f.read() if hasattr(f, "read") else read_bytes(Path(f))
     name = "the file" if hasattr(f, "read") else str(f)
     if content[:2] == b"PK" or (content[:1] == b"\x80" and content[8:9] != b"{"):
@@ -49,7 +55,14 @@ def load(f: Any, map_location: Any = None, weights_only: bool = True, **options:
         )
     arrays, metadata = decode_tensors(content, name)
     if _FORM in metadata:
-        return _rebuilt(json.loads(metadata[_FORM]), arrays)
+        try:
+            return _rebuilt(
+                parse_json(metadata[_FORM].encode(), 3 * DEEPEST, infinite=True), arrays
+            )
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise DamagedFileError(
+                name, f"is damaged: its description of what was saved makes no sense ({error!r})"
+            ) from error
     return OrderedDict((n, faced(gl.tensor(a))) for n, a in arrays.items())
 
 
@@ -61,8 +74,11 @@ def _array(value: Any) -> np.ndarray[Any, Any]:
     return np.array(value.numpy() if isinstance(value, gl.Tensor) else value)
 
 
-def _described(value: Any, arrays: dict[str, np.ndarray[Any, Any]], place: str) -> Any:
+def _described(value: Any, arrays: dict[str, np.ndarray[Any, Any]], place: str, depth: int) -> Any:
     """The value as JSON; its tensors go into `arrays`."""
+    if depth >= DEEPEST:
+        raise ValueError(f"save: there are more than {DEEPEST} dicts and lists in one another")
+    inner = depth + 1
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -76,13 +92,16 @@ def _described(value: Any, arrays: dict[str, np.ndarray[Any, Any]], place: str) 
         kind = "ordered" if isinstance(value, OrderedDict) else "dict"
         return {
             kind: [
-                [_described(k, arrays, place), _described(v, arrays, f"{place}[{k!r}]")]
+                [
+                    _described(k, arrays, place, inner),
+                    _described(v, arrays, f"{place}[{k!r}]", inner),
+                ]
                 for k, v in value.items()
             ]
         }
     if isinstance(value, (list, tuple)):
         kind = "list" if isinstance(value, list) else "tuple"
-        return {kind: [_described(v, arrays, f"{place}[{i}]") for i, v in enumerate(value)]}
+        return {kind: [_described(v, arrays, f"{place}[{i}]", inner) for i, v in enumerate(value)]}
     where = f" at {place}" if place else ""
     raise TypeError(
         f"save: writes tensors, numbers, texts, and dicts and lists of them, got a "
