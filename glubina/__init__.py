@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from glubina.graph import tracebacks as _tracebacks
 from glubina.tensor import *  # noqa: F403 - these are the names of `gl`
 from glubina.tensor import __all__ as _names
 
@@ -45,8 +46,14 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != f"glubina.{name}":
                 raise
-    raise AttributeError(f"module 'glubina' has no attribute {name!r}")
+    from glubina.graph.names import suggestion
+
+    hint = "" if name.startswith("_") else suggestion(name, __dir__())
+    raise AttributeError(f"module 'glubina' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_ROOMS})
+
+
+_tracebacks.install()

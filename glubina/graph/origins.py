@@ -8,6 +8,7 @@ per node.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import weakref
@@ -32,6 +33,14 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+    @property
+    def short(self) -> str:
+        """The place as a person reads it: the file from the folder in which the program runs."""
+        if "ipykernel" in self.file:
+            return f"line {self.line} of the cell"
+        inside = os.path.join(os.getcwd(), "")
+        return f"{self.file.removeprefix(inside)}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -183,7 +192,14 @@ _ENGINE = (
     *("glubina.graph", "glubina.tensor", "glubina.runtime", "glubina.schedule"),
     "glubina.nn.formula",  # layers and losses write their formulas with it
 )
-_BETWEEN = frozenset(("contextlib", "functools"))  # of Python's, on the way between the two
+# of Python's and of others, on the way between the two, or around a thread or a command
+_BETWEEN = frozenset(
+    (
+        *("contextlib", "functools", "threading", "runpy", "concurrent.futures.thread"),
+        *("typer.main", "typer.core", "click.core", "multiprocessing.process"),
+    )
+)
+_NOBODYS = ("glubina.explain", "glubina.cli")  # what is around these is nobody's program
 # how a frame is told: by its code, once for each
 _rooms: dict[CodeType, str] = {}
 
@@ -217,15 +233,72 @@ def _places(frame: FrameType | None) -> tuple[Place | None, Place | None, str]:
 
 
 def user_place(frame: FrameType | None) -> Place | None:
-    """The innermost line outside the library; None where `explain` is at work for the user."""
+    """The innermost line outside the library; None where a command or `explain` is at work."""
     while frame is not None:
         room = _room(frame)
         if not room:
             return _place(frame)
-        if room.startswith("glubina.explain"):
+        if room.startswith(_NOBODYS):
             return None
         frame = frame.f_back
     return None
+
+
+# -- where indices are used -----------------------------------------------------------------------
+#
+# Whether an index is in range shows only when a program runs. So that the error can then say which
+# layer and which line it was, these are noted always, but of the few nodes that use indices only.
+
+
+class Site(NamedTuple):
+    """Where a node was made: the user's line, and the layers being called, the outermost first."""
+
+    user: Place | None
+    modules: tuple[weakref.ref[Any], ...]
+
+    @property
+    def layer(self) -> str:
+        """As an error names it: "layer 'words' (Embedding(100, 8))"; "" outside of layers."""
+        modules = tuple([module for ref in self.modules if (module := ref()) is not None])
+        if not modules or len(modules) < len(self.modules):
+            return ""
+        own = modules[-1]
+        head = f"{type(own).__name__}({getattr(own, 'extra_repr', str)()})"
+        path = path_of(modules)
+        return f"layer '{path}' ({head})" if path else head
+
+
+layer_calls: set[CodeType] = set()
+"""The functions that call a layer, their first argument."""
+
+_sites: dict[tuple[Any, ...], Site] = {}
+_MOST_SITES = 1000
+
+
+def _kind(node: Node) -> tuple[Any, ...]:
+    return (node.op, node.attributes, *[(s.shape, s.dtype) for s in node.sources])
+
+
+def note_site(node: Node) -> None:
+    """Remember where this node, which uses indices, is made."""
+    user: Place | None = None
+    modules: list[weakref.ref[Any]] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code in layer_calls:
+            modules.append(weakref.ref(frame.f_locals[code.co_varnames[0]]))
+        elif user is None and not _room(frame):
+            user = _place(frame)
+        frame = frame.f_back
+    if len(_sites) >= _MOST_SITES:
+        _sites.clear()
+    _sites[_kind(node)] = Site(user, tuple(reversed(modules)))
+
+
+def site_of(node: Node) -> Site | None:
+    """Where a node like this was made last, if it is one that uses indices."""
+    return _sites.get(_kind(node)) if node.sources else None
 
 
 def _place(frame: FrameType) -> Place:

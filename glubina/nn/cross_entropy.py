@@ -137,6 +137,10 @@ def _negative(
     return ops.divide(reduced(losses, "sum"), reduced(factors, "sum"))
 
 
+for _formula in (_by_label, _by_class, _negative):
+    _formula.indices = "label", "classes"
+
+
 def checked_index(ignore_index: Any) -> int | None:
     """A label that does not count, a whole number of any sign; None for none."""
     if ignore_index is None or float(real("ignore_index", ignore_index)).is_integer():

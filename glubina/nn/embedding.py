@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glubina.graph import Node, ops
+from glubina.graph import IndexRangeError, Node, ops
 from glubina.graph.ops import Formula
 from glubina.nn import init
 from glubina.nn.architecture import register
@@ -13,6 +13,7 @@ from glubina.nn.formula import apply
 from glubina.nn.module import Module
 from glubina.nn.parameter import Parameter, put
 from glubina.tensor import Tensor
+from glubina.tensor.indexing import out_of_range
 
 
 @Formula
@@ -26,6 +27,9 @@ def _embedding(padding: int, indices: Node, weight: Node) -> Node:
     return ops.where(wide, ops.detach(rows), rows)
 
 
+_embedding.indices = "symbol", "symbols"
+
+
 def embedding(x: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """The rows of weight (symbols, width) that the whole numbers x (...) name: (..., width).
 
@@ -33,6 +37,12 @@ def embedding(x: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tens
     """
     whole_numbers(x)
     padding = -1 if padding_idx is None else symbol(padding_idx, weight.shape[0])
+    symbols = weight.shape[0]
+    wrong = out_of_range(x, 0, symbols)
+    if wrong is not None:
+        raise IndexRangeError(
+            f"symbol {wrong} is out of range: {symbols} symbols have the numbers 0 to {symbols - 1}"
+        )
     return apply(_embedding, x, weight, settings=(padding,))
 
 

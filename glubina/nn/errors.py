@@ -21,7 +21,9 @@ def place(error: GraphError, module: Any) -> None:
     The innermost module names itself; each module around it adds its name for the one that
     failed, so that the text ends up as "layer '3.conv' (Conv2d(...)): what came, ...".
     """
-    trail: dict[str, Any] = error.__dict__.setdefault("trail", {"path": [], "text": str(error)})
+    trail: dict[str, Any] = error.__dict__.setdefault("trail", {"path": [], "text": error.text})
+    if "layer" in trail:
+        return  # it came up when the value was worked out: of a layer that was called before
     if "inner" not in trail:
         trail["inner"] = trail["last"] = module
     else:

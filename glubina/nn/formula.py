@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from glubina.graph import IndexRangeError, Node, ops
+from glubina.graph import IndexRangeError, Node, ops, origins
 from glubina.graph.node import DType
+from glubina.graph.ops.composite import COMPOSITE
 from glubina.nn.parameter import put
 from glubina.tensor import Tensor
 from glubina.tensor.base import consume, consume_value, wrap
 from glubina.tensor.creation import tensor as held
+from glubina.tensor.indexing import out_of_range
 from glubina.tensor.inplace import write as write_node
 from glubina.tensor.mode import mode
 from glubina.tensor.random import default_generator
@@ -28,11 +30,23 @@ def apply(
     """
     sources = [consume(t) for t in tensors]
     node = formula(*sources, settings=settings) if settings else formula(*sources)
+    for source in sources:
+        if source.dtype.kind in "iu" and getattr(source, "buffer", None) is None:
+            _note_late(node)
+            break
     if mode.grad:
         for t in tensors:
             if t._requires_grad:
                 return wrap(node, True)
     return wrap(node)
+
+
+def _note_late(node: Node) -> None:
+    """Remember the place of a formula that uses indices whose values are not there yet."""
+    if node.op is COMPOSITE:
+        a = node.attributes
+        if a.formula.uses_indices(node.sources, a.settings):
+            origins.note_site(node)
 
 
 def write(
@@ -79,19 +93,12 @@ def check_labels(labels: Tensor, classes: int) -> None:
 
     Labels that are still to be computed are checked by the program that uses them.
     """
-    leaf = labels._cell.value()
-    if leaf is None or leaf.buffer is None or not labels.size:
-        return
-    values = leaf.buffer.array(leaf.shape, leaf.dtype)
-    if values.max() < classes and (leaf.dtype.kind == "u" or values.min() >= 0):
-        return
-    wrong = (values < 0) | (values >= classes)
-    place = np.argwhere(wrong)[0]
-    where = place[0] if place.size == 1 else tuple(place.tolist())
-    raise IndexRangeError(
-        f"label {values[wrong][0]} at position {where} is out of range: logits of {classes} "
-        f"classes need labels from 0 to {classes - 1}"
-    )
+    wrong = out_of_range(labels, 0, classes)
+    if wrong is not None:
+        raise IndexRangeError(
+            f"label {wrong} is out of range: logits of {classes} classes need labels from 0 to "
+            f"{classes - 1}"
+        )
 
 
 def fill(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:

@@ -255,3 +255,6 @@ class Module(Trainable):
             lines.append(f"  ({name}): {body}\n")
         head = f"{type(self).__name__}({self.extra_repr()}"
         return head + ("\n" + "".join(lines) if lines else "") + ")"
+
+
+origins.layer_calls.add(Module.__call__.__code__)

@@ -167,7 +167,7 @@ def _outputs(
         with no_grad():
             result = model(x)
     except ShapeError as error:
-        raise ShapeError(f"summary for examples of shape {input_shape}: {error}") from error
+        raise ShapeError(f"summary for examples of shape {input_shape}: {error.text}") from error
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -30,7 +30,8 @@ class debug:
     file: where to write; standard error if not given.
 
     Each program is shown when it first runs inside the block. The environment variable
-    GLUBINA_DEBUG (such as `kernels,times` or `2`) does the same for a whole process.
+    GLUBINA_DEBUG (such as `kernels,times` or `2`) does the same for a whole process; `trace` in it
+    shows the library's lines in the tracebacks of errors, which are left out otherwise.
 
     >>> with gl.debug("kernels", "times"):
     ...     loss.item()
@@ -222,8 +223,8 @@ def times_text(plan: Plan, steps: int, times: Sequence[int]) -> str:
 def follow_environment() -> None:
     """Do what GLUBINA_DEBUG asks for, until the process ends."""
     asked = os.environ.get("GLUBINA_DEBUG", "")
-    if asked:
-        words = [w.strip() for w in asked.split(",") if w.strip()]
+    words = [w.strip() for w in asked.split(",") if w.strip() not in ("", "trace")]
+    if words:
         block = debug(*[int(w) if w.isdigit() else w for w in words])
         block.__enter__()
         atexit.register(block.__exit__, None, None, None)

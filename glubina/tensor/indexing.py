@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from glubina.graph import ops
+from glubina.graph import ops, origins
 from glubina.graph.errors import DTypeError, IndexRangeError, ShapeError
 from glubina.graph.node import Node
+from glubina.graph.ops.indexing import position
 from glubina.tensor.axes import as_axis
 from glubina.tensor.base import consume, consume_value, wrap
 from glubina.tensor.cell import leaf_of_array
@@ -130,10 +131,37 @@ def _integer(part: Any, extent: int, axis: int, shape: tuple[int, ...]) -> int:
     return int(number) % extent
 
 
-def _positions(indices: Tensor, extent: int) -> Node:
+def out_of_range(indices: Tensor, low: int, high: int) -> str | None:
+    """The first index below `low` or not below `high`, and where it is; None if there is none.
+
+    Also None where the indices have no values yet: what runs then checks them.
+    """
+    leaf = indices._cell.value()
+    if leaf is None or leaf.buffer is None or not indices.size or mode.trace is not None:
+        return None
+    values = leaf.buffer.array(leaf.shape, leaf.dtype)
+    if values.max() < high and (leaf.dtype.kind == "u" or values.min() >= low):
+        return None
+    wrong = (values < low) | (values >= high)
+    return f"{values[wrong][0]}{position(wrong)}"
+
+
+def _late(node: Node, indices: Tensor) -> Node:
+    """The node, its place remembered if the indices that it uses have no values yet."""
+    if getattr(indices._cell.node, "buffer", None) is None:
+        origins.note_site(node)
+    return node
+
+
+def _positions(indices: Tensor, extent: int, axis: int = 0) -> Node:
     """Index nodes as int64, negative ones counted from the end."""
     if indices.dtype.kind not in "iu":
         raise DTypeError(f"indices must be whole numbers or booleans, got {indices.dtype}")
+    wrong = out_of_range(indices, -extent, extent)
+    if wrong is not None:
+        raise IndexRangeError(
+            f"index {wrong} is out of range for axis {axis} with {extent} elements"
+        )
     node = consume_value(indices)
     if node.dtype.kind == "u":
         return ops.cast(node, int64) if node.dtype.itemsize == 8 else node
@@ -148,7 +176,8 @@ def _together(node: Node, arrays: dict[int, Tensor]) -> tuple[list[int], Node]:
     shape = broadcast_shapes("indexing", *(arrays[a].shape for a in axes))
     flat: Node | None = None
     for axis in axes:
-        place = ops.broadcast(ops.cast(_positions(arrays[axis], node.shape[axis]), int64), shape)
+        positions = _positions(arrays[axis], node.shape[axis], axis)
+        place = ops.broadcast(ops.cast(positions, int64), shape)
         if len(axes) > 1:
             place = _checked(place, node.shape[axis])
         if flat is not None:
@@ -186,7 +215,7 @@ def _front(node: Node, axes: list[int]) -> tuple[Node, tuple[int, ...]]:
 def _gathered(node: Node, arrays: dict[int, Tensor]) -> Node:
     axes, flat = _together(node, arrays)
     merged, (first, *_) = _front(node, axes)
-    return ops.take(merged, flat, first)
+    return _late(ops.take(merged, flat, first), arrays[axes[0]])
 
 
 # -- writing ------------------------------------------------------------------------------------
@@ -273,7 +302,7 @@ def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
             raise ShapeError(f"take: name an axis of the shape {node.shape}")
         axis = 0
     at = as_axis("take", axis, len(node.shape))
-    taken = ops.take(node, _positions(given, node.shape[at]), at)
+    taken = _late(ops.take(node, _positions(given, node.shape[at], at), at), given)
     return wrap(taken, mode.grad and x._requires_grad)
 
 
@@ -290,7 +319,7 @@ def take_along_axis(x: Operand, indices: Operand, axis: int = -1) -> Tensor:
     last = (*(i for i in range(rank) if i != at), at)
     back = tuple(sorted(range(rank), key=last.__getitem__))
     moved = ops.transpose(node, last)
-    places = ops.transpose(_positions(given, node.shape[at]), last)
+    places = ops.transpose(_positions(given, node.shape[at], at), last)
     lead = broadcast_shapes("take_along_axis", moved.shape[:-1], places.shape[:-1])
     depth = node.shape[at]
     moved = ops.broadcast(moved, (*lead, depth))
@@ -301,7 +330,7 @@ def take_along_axis(x: Operand, indices: Operand, axis: int = -1) -> Tensor:
     flat = ops.reshape(places, (rows, places.shape[-1]))
     row = ops.iota(flat.shape, 0, int64)
     flat = ops.add(ops.multiply(row, ops.full_like(row, depth)), _checked(flat, depth))
-    taken = ops.take(ops.reshape(moved, (rows * depth,)), flat, 0)
+    taken = _late(ops.take(ops.reshape(moved, (rows * depth,)), flat, 0), given)
     result = ops.transpose(ops.reshape(taken, places.shape), back)
     return wrap(result, mode.grad and x._requires_grad)
 
@@ -311,10 +340,10 @@ def index_add(x: Operand, indices: Operand, updates: Operand, axis: int = 0) -> 
     x, given, more = as_tensor(x), as_tensor(indices), as_tensor(updates)
     node = consume(x)
     at = as_axis("index_add", axis, len(node.shape))
-    places = _positions(given, node.shape[at])
+    places = _positions(given, node.shape[at], at)
     spread = ops.scatter_add(places, ops.cast(consume(more), node.dtype), node.shape, at)
     tracked = mode.grad and (x._requires_grad or more._requires_grad)
-    return wrap(ops.add(node, spread), tracked)
+    return wrap(ops.add(node, _late(spread, given)), tracked)
 
 
 def masked_select(x: Operand, mask: Operand) -> Tensor:

@@ -20,6 +20,7 @@ from glubina.graph.simplify import simplify
 from glubina.runtime.buffer import Buffer
 from glubina.tensor.cell import Leaf, buffer_of_number
 from glubina.tensor.errors import IndexRangeError, TraceError
+from glubina.tensor.ranges import Sites, located
 from glubina.tensor.segments import Segments, has_calls
 from glubina.tensor.structure import Key, with_fresh_leaves, without_variables
 
@@ -64,6 +65,7 @@ class Compiled:
         # what was recorded on purpose runs often enough to deserve a program (those do not merge)
         self.interpreted = backend() == "interpreter" or (merge and is_tiny(plain))
         self.graph = graph, inputs, self.replaces
+        self._sites = Sites(graph)
         self.plan: Plan | None = None
         self._steps: _Steps | Segments | None = None
         self.takes = [-1] * len(outputs)
@@ -82,14 +84,11 @@ class Compiled:
         """Read the inputs' buffers, fill the outputs'."""
         for watcher in watchers:
             watcher(self)
-        if self.interpreted:
-            self._steps.run(inputs, outputs)  # type: ignore[union-attr]
-        else:
-            try:
-                (self._steps or self._program).run(inputs, outputs)
-            except RuntimeError as error:
-                _raise_translated(error)
-                raise
+        try:
+            (self._steps or self._program).run(inputs, outputs)
+        except (RuntimeError, IndexRangeError) as error:
+            self._raise_located(error, inputs)
+            raise
 
     def run_many(
         self,
@@ -106,8 +105,17 @@ class Compiled:
         try:
             return self._program.run_many(inputs, outputs, steps, seconds=seconds)
         except RuntimeError as error:
-            _raise_translated(error)
+            self._raise_located(error, inputs)
             raise
+
+    def _raise_located(self, error: Exception, inputs: Sequence[Buffer]) -> None:
+        """Raise what tells the person which index is wrong, if that is what the error is about."""
+        if not (isinstance(error, IndexRangeError) or _is_range(error)):
+            return
+        found = located(self.graph[0], self.graph[1], inputs, self._sites)
+        if found is not None:
+            raise found from None
+        _raise_translated(error)
 
 
 watchers: list[Callable[[Compiled], None]] = []
@@ -177,12 +185,17 @@ def buffer_of(leaf: Leaf) -> Buffer:
     return buffer
 
 
-def _raise_translated(error: RuntimeError) -> None:
-    """Raise what the interpreter would, if the error is what a kernel says instead."""
+def _is_range(error: Exception) -> bool:
+    """Whether a kernel says that an index is out of range."""
     from glubina.codegen.frame import INDEX_OUT_OF_RANGE
     from glubina.runtime.program import ProgramError
 
-    if isinstance(error, ProgramError) and error.code == INDEX_OUT_OF_RANGE:
+    return isinstance(error, ProgramError) and error.code == INDEX_OUT_OF_RANGE
+
+
+def _raise_translated(error: Any) -> None:
+    """Raise what the interpreter would, if the error is what a kernel says instead."""
+    if _is_range(error):
         raise IndexRangeError(
             f"index {error.index} is out of range for an axis of {error.value} elements "
             f"(in the kernel {error.label})"

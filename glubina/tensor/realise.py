@@ -9,11 +9,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from glubina.graph.errors import GraphError
+from glubina.graph.errors import GraphError, IndexRangeError
 from glubina.graph.node import DType, Node, Shape
 from glubina.graph.ops.host import calls_exist
 from glubina.runtime.buffer import Buffer
-from glubina.tensor import programs
+from glubina.tensor import programs, ranges
 from glubina.tensor.anomaly import leaf_values
 from glubina.tensor.base import made
 from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
@@ -214,15 +214,29 @@ def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffe
         if detector is not None:
             detector.check(nodes, outputs, leaf_values)
     except BaseException as error:
-        # an update keeps the old value; what had none raises the error when it is asked for
-        for leaf, take in zip(leaves, compiled.replaces):
+        # an update keeps the old value; what had none and depends on what is wrong raises the
+        # error when it is asked for
+        saved = _saved(compiled, error, inputs, outputs)
+        for number, (leaf, take) in enumerate(zip(leaves, compiled.replaces)):
             if take >= 0:
                 leaf.buffer = inputs[take]
+            elif number in saved:
+                leaf.buffer = outputs[number]
             else:
                 leaf.error = error
         raise
     for leaf, buffer in zip(leaves, outputs):
         leaf.buffer = buffer
+
+
+def _saved(
+    compiled: programs.Compiled, error: BaseException, inputs: list[Buffer], outputs: list[Buffer]
+) -> set[int]:
+    """Work out those outputs that do not depend on a wrong index; their numbers."""
+    if not isinstance(error, IndexRangeError) or has_calls(compiled.graph[0]):
+        return set()
+    new = [number for number, take in enumerate(compiled.replaces) if take < 0]
+    return ranges.healthy(compiled.graph[0], compiled.graph[1], inputs, new, outputs)
 
 
 def _released(target: _Target) -> Leaf:

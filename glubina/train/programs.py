@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glubina.graph import IndexRangeError
 from glubina.metrics import Metric
 from glubina.optim import EMA
 from glubina.runtime.buffer import Buffer
@@ -175,9 +176,19 @@ class Steps:
         program = self._programs.get((size, last))
         if program is None:
             program = self._programs[size, last] = compile(lambda: self._step(size, last))
-        program.run_many(times)
+        try:
+            program.run_many(times)
+        except IndexRangeError as error:
+            self._name_example(error, size)
+            raise
         self._done += times * size
         self._sums.count(self._counts[size], times)
+
+    def _name_example(self, error: IndexRangeError, size: int) -> None:
+        """Say in the error which example of the data has the wrong index."""
+        if error.position and error.position[0] < size:
+            row = int(self._position.numpy()) + error.position[0]
+            error.args = (f"{error.text}; it is in example {self._order.numpy()[row]} of x",)
 
     def _step(self, size: int, last: bool) -> None:
         start = self._position

@@ -233,12 +233,14 @@ def test_indices_out_of_range(wrong: int) -> None:
     x, indices = given_input(3, 2), given_input(2, dtype=I64)
     bindings = {x: np.zeros((3, 2), np.float32), indices: np.array([0, wrong])}
     with pytest.raises(
-        IndexRangeError, match=f"take: index {wrong} is out of range for an axis of 3"
+        IndexRangeError, match=f"take: index {wrong} at position 1 is out of range for an axis of 3"
     ):
         interpret([ops.take(x, indices, 0)], bindings)
     updates = given_input(2, 2)
     bindings[updates] = np.zeros((2, 2), np.float32)
-    with pytest.raises(IndexRangeError, match=f"scatter_add: index {wrong} is out of range"):
+    with pytest.raises(
+        IndexRangeError, match=f"scatter_add: index {wrong} at position 1 is out of range"
+    ):
         interpret([ops.scatter_add(indices, updates, (3, 2), 0)], bindings)
 
 

@@ -266,7 +266,7 @@ def test_embedding() -> None:
     y.sum().backward()
     assert net.weight.grad is not None
     assert net.weight.grad.numpy()[:, 0].tolist() == [0, 2, 0, 0, 0, 1]
-    with pytest.raises(gl.errors.IndexRangeError, match="index 6 is out of range"):
+    with pytest.raises(gl.errors.IndexRangeError, match="symbol 6 at position 0 is out of range"):
         net(gl.tensor([6])).numpy()
     with pytest.raises(gl.errors.DTypeError, match="expected a tensor of whole numbers, got float"):
         net(gl.tensor([1.0]))

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from glubina.graph.node import Array, Node, Primitive, Typed, new, rebuild, remake, topological
-from glubina.graph.ops.source import input
+from glubina.graph.ops.indexing import INDICES
+from glubina.graph.ops.source import INPUT, input
 
 
 class Formula:
@@ -21,18 +22,24 @@ class Formula:
     not shared, as those of primitives are: what they consist of is, once they are opened.
     """
 
-    __slots__ = ("_plain", "function", "name")
+    __slots__ = ("_plain", "function", "indices", "name")
 
     def __init__(self, function: Callable[..., Node]) -> None:
         self.function = function
         self.name = f"{function.__module__}.{function.__qualname__}"
         self._plain = CompositeAttributes(self, (), "")
+        # what an error calls an index that a source gives, and those that it chooses from
+        self.indices = "index", "elements"
 
     def __call__(self, *sources: Node, settings: tuple[Hashable, ...] = ()) -> Node:
         """The node that stands for `function(*settings, *sources)`."""
         a = CompositeAttributes(self, settings, repr(settings)) if settings else self._plain
         shape, dtype = _typed(a, tuple([(s.shape, s.dtype) for s in sources]))
         return new(COMPOSITE, sources, a, shape, dtype)
+
+    def uses_indices(self, sources: Sequence[Node], settings: tuple[Hashable, ...] = ()) -> bool:
+        """Whether sources are used as indices, whose range shows only when a program runs."""
+        return _uses_indices(self, settings, tuple([(s.shape, s.dtype) for s in sources]))
 
     def __repr__(self) -> str:
         return self.name
@@ -54,6 +61,15 @@ def _infer(sources: tuple[Node, ...], a: CompositeAttributes) -> Typed:
 def _typed(a: CompositeAttributes, types: tuple[Typed, ...]) -> Typed:
     result = a.formula.function(*a.settings, *[input(*typed) for typed in types])
     return result.shape, result.dtype
+
+
+@lru_cache(maxsize=4096)
+def _uses_indices(
+    formula: Formula, settings: tuple[Hashable, ...], types: tuple[Typed, ...]
+) -> bool:
+    result = opened([formula.function(*settings, *[input(*typed) for typed in types])])
+    used = [n.sources[INDICES[n.op.name]] for n in topological(result) if n.op.name in INDICES]
+    return any(node.op is INPUT for node in topological(used))
 
 
 def _value(a: CompositeAttributes, *arrays: Array) -> Array:

@@ -10,6 +10,9 @@ from glubina.graph.errors import DTypeError, IndexRangeError, ShapeError
 from glubina.graph.node import Array, Node, Primitive, Shape, Typed, make
 from glubina.graph.ops.movement import AxisAttributes
 
+INDICES = {"take": 1, "scatter_add": 0}
+"""Of each operation that uses indices the number of the source that they are."""
+
 
 class ScatterAddAttributes(NamedTuple):
     """The shape that comes out and the axis that the indices point into."""
@@ -31,7 +34,16 @@ def _check_range(name: str, indices: Array, extent: int) -> None:
     wrong = (indices < 0) | (indices >= extent)
     if wrong.any():
         value = indices[wrong].flat[0]
-        raise IndexRangeError(f"{name}: index {value} is out of range for an axis of {extent}")
+        raise IndexRangeError(
+            f"{name}: index {value}{position(wrong)} is out of range for an axis of {extent} "
+            f"elements (0 to {extent - 1})"
+        )
+
+
+def position(wrong: Array) -> str:
+    """Where the first True is, as an error says it."""
+    place = np.argwhere(wrong)[0].tolist()
+    return "" if not place else f" at position {place[0] if len(place) == 1 else tuple(place)}"
 
 
 def _take_value(a: AxisAttributes, x: Array, indices: Array) -> Array:

@@ -1,0 +1,131 @@
+"""Which index was out of range: found after a program stopped, from the values it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+
+from glubina.graph import origins
+from glubina.graph.autodiff import expand
+from glubina.graph.errors import IndexRangeError
+from glubina.graph.interpreter import interpret
+from glubina.graph.node import Array, Node, topological
+from glubina.graph.ops.composite import COMPOSITE
+from glubina.graph.ops.indexing import INDICES, position
+from glubina.graph.origins import Origin, Place, Site
+from glubina.runtime.buffer import Buffer
+
+_FAR = 1 << 39  # what `tensor.indexing` makes of an index beyond one of several axes is further
+
+
+class Sites:
+    """Where the nodes of a graph that use indices were made, as known when the graph was new."""
+
+    def __init__(self, outputs: Sequence[Node]) -> None:
+        self._known: dict[Node, Site] = {}
+        for node in topological(outputs):
+            if node.op is COMPOSITE or node.op.name in INDICES:
+                site = origins.site_of(node)
+                if site is not None:
+                    self._known[node] = site
+
+    def items(self) -> list[tuple[Node, Site]]:
+        """The nodes and their places."""
+        return list(self._known.items())
+
+
+def located(
+    outputs: Sequence[Node], inputs: Sequence[Node], buffers: Sequence[Buffer], sites: Sites
+) -> IndexRangeError | None:
+    """The error for the first index that is out of range, with its layer and line if known.
+
+    Only what leads to indices is worked out again. None if all are in range (a program that
+    overwrote what it was given before it failed).
+    """
+    with origins.watching() as watch:
+        marks: dict[Origin, tuple[Node, Site]] = {}
+        for node, site in sites.items():
+            # the passes carry an origin from node to node: one for each site, to be told apart by
+            mark = Origin(Place("", len(marks), ""), site.user, (), origins.FORWARD)
+            marks[mark] = node, site
+            watch.table[node] = mark
+        plain = expand(outputs)
+        uses = [node for node in topological(plain) if node.op.name in INDICES]
+        pairs = zip(inputs, buffers, strict=True)
+        values = {node: buffer.array(node.shape, node.dtype) for node, buffer in pairs}
+        for node in uses:
+            found = _wrong(node, values)
+            if found is not None:
+                origin = watch.of(node)
+                from_ = marks.get(origin) if origin is not None else None
+                return _error(*found, node, *(from_ or (None, None)))
+    return None
+
+
+def healthy(
+    outputs: Sequence[Node],
+    inputs: Sequence[Node],
+    buffers: Sequence[Buffer],
+    wanted: Sequence[int],
+    results: Sequence[Buffer],
+) -> set[int]:
+    """After an index was out of range: fill the wanted results that do not depend on it.
+
+    Returns their numbers. By the interpreter, which tells one output's error from another's.
+    """
+    with origins.passing():
+        plain = expand([outputs[number] for number in wanted])
+    pairs = zip(inputs, buffers, strict=True)
+    values = {node: buffer.array(node.shape, node.dtype) for node, buffer in pairs}
+    found = set()
+    for number, node in zip(wanted, plain, strict=True):
+        with suppress(IndexRangeError):
+            (value,) = interpret([node], values)
+            np.copyto(results[number].array(node.shape, node.dtype), value)
+            found.add(number)
+    return found
+
+
+def _wrong(node: Node, values: dict[Node, Array]) -> tuple[Array, Array] | None:
+    """The indices of a node and which of them are wrong; None if none is."""
+    indices = node.sources[INDICES[node.op.name]]
+    try:
+        (given,) = interpret([indices], values)
+    except IndexRangeError:  # an earlier one, which is met in its turn
+        return None
+    wrong = (given < 0) | (given >= _extent(node))
+    return (given, wrong) if wrong.any() else None
+
+
+def _extent(node: Node) -> int:
+    """How many elements the indices choose from."""
+    if node.op.name == "take":
+        return int(node.sources[0].shape[node.attributes.axis])
+    return int(node.attributes.shape[node.attributes.axis])
+
+
+def _error(
+    given: Array, wrong: Array, node: Node, user: Node | None, site: Site | None
+) -> IndexRangeError:
+    """The error for the wrong ones of the indices of a node, which comes from `user` at `site`."""
+    extent = _extent(node)
+    value = int(given[wrong].flat[0])
+    word, things = "index", "elements"
+    if user is not None and user.op is COMPOSITE:
+        word, things = user.attributes.formula.indices
+    elif value < 0:
+        value -= extent  # there negative ones are counted from the end
+    which = f"{word} {value}" if value > -_FAR else f"an {word}"  # (one of several axes)
+    text = (
+        f"{which}{position(wrong)} is out of range: {extent} {things} have the numbers 0 to "
+        f"{extent - 1}"
+    )
+    layer = site.layer if site is not None else ""
+    error = IndexRangeError(f"{layer}: {text}" if layer else text)
+    error.position = tuple(np.argwhere(wrong)[0].tolist())
+    error.__dict__["trail"] = {"layer": layer}
+    if site is not None and site.user is not None:
+        error.place = site.user
+    return error
