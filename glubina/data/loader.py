@@ -69,13 +69,25 @@ class DataLoader:
         return epoch_order(count, self.seed, epoch)
 
     def __iter__(self) -> Iterator[Any]:
+        return self.after(0)
+
+    def after(self, done: int) -> Iterator[Any]:
+        """The mini-batches of the next epoch but for the first `done`, which are not made."""
         order = self.next_order()
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
+        for start in range(done * self.batch_size, len(self) * self.batch_size, self.batch_size):
             rows = order[start : start + self.batch_size]
             if isinstance(self.dataset, TensorDataset):
                 yield self.dataset[rows]
             else:
                 yield _collate([self.dataset[int(row)] for row in rows])
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many epochs were begun, and the seed of their orders."""
+        return {"epoch": self.epoch, "seed": self.seed}
+
+    def load_state_dict(self, values: Any, again: bool = False) -> None:
+        """Go on with the next epoch; `again`: with the one that was begun last."""
+        self.epoch, self.seed = values["epoch"] - bool(again), values["seed"]
 
 
 def _collate(examples: list[Any]) -> Any:

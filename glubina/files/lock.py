@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glubina.files.errors import FileError, reason
+
+if sys.platform != "win32":
+    import fcntl
 
 LOCK = ".lock"
 
@@ -57,7 +60,8 @@ def _acquire(folder: Path, doing: str) -> int:
         except OSError as error:
             raise FileError(folder, f"the folder cannot be written: {reason(error)}") from error
         try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if sys.platform != "win32":
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             owner = _owner(handle)
             os.close(handle)

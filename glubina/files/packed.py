@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 # What JSON cannot say is an object with this key; a dict that has such a key itself is "pairs".
 KIND = "$"
+DEEPEST = 16  # levels of lists and dicts; JSON has up to three for each, and is read up to 64
+LONG = 16  # from so many numbers on a list of floats is stored as an array
 _ARRAYS = "biuf"
 
 
@@ -31,10 +33,15 @@ def pack(value: Any) -> tuple[Any, dict[str, NDArray[Any]]]:
 
 
 def _packed(value: Any, place: tuple[str, ...], arrays: dict[str, NDArray[Any]]) -> Any:
+    if len(place) > DEEPEST:
+        where = "/".join(place[:4])
+        raise UnstorableError(f"{where}/...: it nests deeper than {DEEPEST} levels")
     if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, np.generic)):
         return value
     if isinstance(value, float) and not isinstance(value, np.generic):
         return value if math.isfinite(value) else {KIND: "float", "is": repr(value)}
+    if type(value) is list and len(value) >= LONG and set(map(type, value)) == {float}:
+        return {KIND: "floats", "name": _added(np.array(value, np.float64), place, arrays)}
     if isinstance(value, (list, tuple)):
         parts = [_packed(part, (*place, str(i)), arrays) for i, part in enumerate(value)]
         return parts if isinstance(value, list) else {KIND: "tuple", "of": parts}
@@ -45,11 +52,16 @@ def _packed(value: Any, place: tuple[str, ...], arrays: dict[str, NDArray[Any]])
     if array.dtype.kind not in _ARRAYS:
         where = "/".join(place)
         raise UnstorableError(f"{where}: a {type(value).__name__} cannot be stored in a file")
+    return {KIND: kind, "name": _added(array, place, arrays)}
+
+
+def _added(array: NDArray[Any], place: tuple[str, ...], arrays: dict[str, NDArray[Any]]) -> str:
+    """The name under which the array is among the others now."""
     name = "/".join(place) or "value"
     while name in arrays:  # names with slashes of their own
         name += "+"
     arrays[name] = array
-    return {KIND: kind, "name": name}
+    return name
 
 
 def _mapping(
@@ -87,6 +99,7 @@ _UNPACK: dict[str, Any] = {
     "float": lambda packed, arrays: float(packed["is"]),
     "tuple": _tuple,
     "pairs": _pairs,
+    "floats": lambda packed, arrays: arrays[packed["name"]].tolist(),
     "array": lambda packed, arrays: arrays[packed["name"]],
     "scalar": lambda packed, arrays: arrays[packed["name"]][()],
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from glubina.metrics import Metric, MetricFunction
     from glubina.optim import EMA, Optimizer
     from glubina.tensor import Tensor
-    from glubina.train import History, Stop
+    from glubina.train import Checkpoints, History, Stop
     from glubina.train.trainer import Trainer
 
 
@@ -74,6 +75,8 @@ class Trainable:
         stop: Stop | None = None,
         check_finite: bool = False,
         accumulate: int = 1,
+        checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
+        resume: bool | str | os.PathLike[str] = False,
     ) -> History:
         """Train for a number of epochs; the figures of each come back. See `Trainer.fit`.
 
@@ -81,6 +84,9 @@ class Trainable:
         changes of the mini-batches in training, see `glubina.data.augment`. stop: when to end
         before the last epoch, see `train.Stop`. check_finite: raise AnomalyError at the first NaN
         or infinity, with where it came up. accumulate: how many mini-batches make a step.
+        checkpoints: a folder, or `train.Checkpoints(...)`, in which the state of the training is
+        kept. resume: go on from the newest one there, and end with the bits of a training that was
+        never stopped.
         """
         return self._compiled("fit").fit(
             x,
@@ -97,6 +103,8 @@ class Trainable:
             stop=stop,
             check_finite=check_finite,
             accumulate=accumulate,
+            checkpoints=checkpoints,
+            resume=resume,
         )
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 256) -> dict[str, float]:

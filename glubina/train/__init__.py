@@ -13,7 +13,10 @@ from glubina.train.callbacks import (
     ScheduledSteps,
     Session,
 )
+from glubina.train.checkpoint_file import CheckpointError
+from glubina.train.checkpoints import Checkpoints
 from glubina.train.history import History
+from glubina.train.interrupts import Interrupted
 from glubina.train.plots import plot_confusion, plot_examples, plot_history, plot_rates
 from glubina.train.progress import ProgressBar
 from glubina.train.rate_test import RateTest, find_learning_rate
@@ -30,6 +33,9 @@ __all__ = [
     "EarlyStopping",
     "CSVLogger",
     "Checkpoint",
+    "Checkpoints",
+    "CheckpointError",
+    "Interrupted",
     "Scheduled",
     "ScheduledSteps",
     "ProgressBar",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glubina.files import write_tensors, write_text
+from glubina.files import FileError, require_writable, write_tensors, write_text
 from glubina.optim import ReduceLROnPlateau
 from glubina.tensor.arguments import not_negative, whole
+from glubina.train.attributes import plain_attributes, take_attributes
 from glubina.train.history import History, Logs, rises
 from glubina.train.protocol import Model, Optimizer
 
@@ -21,8 +23,9 @@ class Session:
     """One call of `fit` as callbacks see it.
 
     examples: in an epoch. steps: in an epoch. figures: the names that an epoch's logs will have.
-    unit: what an example is ("images" or "examples"). most_steps: after so many steps in all,
-    over the epochs, training ends. Numbers of epochs and steps count from 1.
+    unit: what an example is ("images" or "examples"). resumed: whether training goes on from a
+    checkpoint. most_steps: after so many steps in all, over the epochs, training ends. Numbers of
+    epochs and steps count from 1.
     """
 
     model: Model
@@ -34,6 +37,7 @@ class Session:
     batch_size: int
     figures: tuple[str, ...]
     unit: str = "examples"
+    resumed: bool = field(default=False, init=False)
     most_steps: int | None = field(default=None, init=False)
     stopped: str = field(default="", init=False)
 
@@ -47,6 +51,10 @@ class Callback:
 
     Logs map names to numbers: running means over the epoch so far in `on_step_end` and
     `on_progress`, final figures in `on_epoch_end`. Callbacks never change the training program.
+
+    What a callback remembers is a part of a checkpoint: `state_dict` is asked for it between two
+    steps. When training goes on, `on_train_begin` is called as ever (and `on_epoch_begin` within
+    an epoch), and then `load_state_dict`.
     """
 
     session: Session
@@ -72,6 +80,17 @@ class Callback:
 
     def on_train_end(self) -> None:
         """Training has ended: as planned, early, or by an error or an interrupt."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What continuing needs: numbers, texts, arrays, and lists, tuples and dicts of them.
+
+        Unless overridden, the attributes that are such things.
+        """
+        return plain_attributes(self)
+
+    def load_state_dict(self, values: Any) -> None:
+        """Take over what `state_dict` gave; ValueError if it does not fit."""
+        take_attributes(self, values)
 
 
 class Scheduled(Callback):
@@ -108,6 +127,24 @@ class Scheduled(Callback):
             raise ValueError(f"monitor {name!r} is not measured; there are {', '.join(logs)}")
         self.schedule.step(logs[name])
 
+    def state_dict(self) -> dict[str, Any]:
+        """The schedule's state, and for how long it was made."""
+        return {"length": self._length(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, values: Any) -> None:
+        """Go on with the schedule; one that was made for another length is refused."""
+        if values["length"] != self._length():
+            raise ValueError(
+                f"the learning rate's schedule was made for {values['length']} {self._unit}, and "
+                f"this training has {self._length()}"
+            )
+        self.schedule.load_state_dict(values["schedule"])
+
+    _unit = "epochs"
+
+    def _length(self) -> int:
+        return self.session.epochs
+
 
 class ScheduledSteps(Scheduled):
     """Steps a schedule of the learning rate after every step: `OneCycleLR`, warm-up.
@@ -119,7 +156,7 @@ class ScheduledSteps(Scheduled):
 
     def on_train_begin(self) -> None:
         """Begin at the schedule's first rate."""
-        self._left = self.session.epochs * self.session.steps
+        self._left = self._length()
         self.schedule = self.make(self.session.optimizer, self._left)
 
     def on_step_end(self, step: int, logs: Logs) -> None:
@@ -131,6 +168,20 @@ class ScheduledSteps(Scheduled):
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Nothing: the rate has been set."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """The schedule's state, and how many steps it still has."""
+        return {**super().state_dict(), "left": self._left}
+
+    def load_state_dict(self, values: Any) -> None:
+        """Go on with the schedule."""
+        super().load_state_dict(values)
+        self._left = int(values["left"])
+
+    _unit = "steps"
+
+    def _length(self) -> int:
+        return self.session.epochs * self.session.steps
+
 
 class FunctionCallback(Callback):
     """A plain `function(epoch, logs)`, called at the end of every epoch."""
@@ -141,6 +192,10 @@ class FunctionCallback(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Call the function."""
         self.function(epoch, logs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: what the function remembers is its own affair."""
+        return {}
 
 
 def as_callbacks(
@@ -219,6 +274,20 @@ class EarlyStopping(Callback):
             self.session.model.load_state_dict(self._weights)
             self._weights = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """The best figure, when it was, and the weights that go with it."""
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "waited": self._waited,
+            "weights": self._weights,
+        }
+
+    def load_state_dict(self, values: Any) -> None:
+        """Go on waiting."""
+        self.best, self.best_epoch = values["best"], values["best_epoch"]
+        self._waited, self._weights = values["waited"], values["weights"]
+
     def _better(self, value: float) -> bool:
         if value != value:  # NaN
             return False
@@ -231,7 +300,8 @@ class EarlyStopping(Callback):
 class CSVLogger(Callback):
     """Write the figures of every epoch to a CSV file, which is whole at every moment.
 
-    Short epochs are gathered for up to `every` seconds, so that logging never holds training up.
+    Short epochs are gathered for up to `every` seconds, so that logging never holds training up. A
+    full disk is a warning as long as training goes on: the figures are written later.
     """
 
     def __init__(self, path: str | os.PathLike[str], every: float = 1.0) -> None:
@@ -243,18 +313,32 @@ class CSVLogger(Callback):
     def on_train_begin(self) -> None:
         """Begin a new file; a folder that cannot be written is found here."""
         self._figures = History()
-        write_text(self.path, "")
+        if self.session.resumed:
+            require_writable(self.path.parent)
+        else:
+            write_text(self.path, "")
         self._written = -float("inf")
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Add a line."""
         self._figures.append(epoch, logs)
         if time.monotonic() - self._written >= self.every:
-            self._write()
+            try:
+                self._write()
+            except FileError as error:
+                warnings.warn(f"{error}; it is tried again later", RuntimeWarning, stacklevel=6)
 
     def on_train_end(self) -> None:
         """Write the lines that are not yet written."""
         self._write()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lines so far."""
+        return self._figures.state_dict()
+
+    def load_state_dict(self, values: Any) -> None:
+        """Go on after these lines."""
+        self._figures.load_state_dict(values)
 
     def _write(self) -> None:
         self._figures.save(self.path)
@@ -288,6 +372,14 @@ class Checkpoint(Callback):
                 return
             self._best = value
         write_tensors(self.path, copy_weights(self.session.model), {"epoch": str(epoch)})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best figure."""
+        return {"best": self._best}
+
+    def load_state_dict(self, values: Any) -> None:
+        """Go on from the best figure."""
+        self._best = values["best"]
 
 
 def copy_weights(model: Model) -> dict[str, Any]:

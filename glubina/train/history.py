@@ -7,6 +7,7 @@ import io
 import math
 import os
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from glubina.files import write_text
 
@@ -78,6 +79,21 @@ class History:
         known = [worst if math.isnan(value) else value for value in figures]
         best = max(known) if rises(name) else min(known)
         return self.epoch[known.index(best)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        return {
+            "history": {name: list(figures) for name, figures in self.history.items()},
+            "epoch": list(self.epoch),
+            "seconds": self.seconds,
+            "stopped": self.stopped,
+        }
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        """Become what `state_dict` gave."""
+        self.history = {name: list(figures) for name, figures in values["history"].items()}
+        self.epoch = list(values["epoch"])
+        self.seconds, self.stopped = values["seconds"], values["stopped"]
 
     def to_csv(self) -> str:
         """The figures as CSV text: a line per epoch, numbers that read back the same."""

@@ -20,6 +20,9 @@ from glubina.train.several import each, listed
 from glubina.train.structure import Kept, Structure
 from glubina.train.watch import Watch
 
+# From whether to give up early to the figures of an evaluation; None if it was given up.
+Validate = Callable[[Callable[[], bool]], dict[str, float] | None]
+
 
 @dataclass
 class Job:
@@ -141,7 +144,7 @@ class Jobs:
 
         return Run(source, job.sums, stream=Stream(work, job.sums, dtype, prepare))
 
-    def _validation(self, job: Job, prefix: str = "val_") -> Callable[[], dict[str, float]]:
+    def _validation(self, job: Job, prefix: str = "val_") -> Validate:
         """A function that evaluates over the job's source; its program is made once."""
         # The order of the examples does not matter here, so a loader's own is not asked for.
         if job.source.examples is not None:
@@ -149,9 +152,11 @@ class Jobs:
         work = evaluation(self.model, self._loss(), job.sums)
         run = self._run(job, work, 0, False)
 
-        def validate() -> dict[str, float]:
+        def validate(given_up: Callable[[], bool]) -> dict[str, float] | None:
             with in_use(self.model):
-                run.epoch(0, lambda step: False, False)
+                run.epoch(0, lambda step: given_up(), False)
+            if given_up():
+                return None
             return {f"{prefix}{name}": value for name, value in job.sums.read().items()}
 
         return validate

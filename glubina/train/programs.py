@@ -94,6 +94,18 @@ class Sums:
                 total.zero_()
         self.begin()
 
+    def state_dict(self) -> dict[str, Any]:
+        """The totals and the counts."""
+        totals = [None if total is None else total.numpy() for total in self._totals]
+        return {"totals": totals, "counts": self._counts.copy()}
+
+    def load_state_dict(self, values: Any) -> None:
+        """Go on from totals and counts."""
+        for number, array in enumerate(values["totals"]):
+            if array is not None:
+                _set(self._total(number, array.shape), array)
+        self._counts[:] = values["counts"]
+
     def read(self) -> dict[str, float]:
         """The figures so far."""
         return {
@@ -149,14 +161,18 @@ class Steps:
         for held in (*listed(self._x), *listed(self._y)):
             settle(held._cell, Buffer(0), held.shape, held.dtype)
 
-    def begin(self, order: NDArray[np.int64] | None = None) -> None:
-        """Begin an epoch in this order (in the last one if none is given)."""
+    def begin(self, order: NDArray[np.int64] | None = None, done: int = 0) -> None:
+        """Begin an epoch in this order (in the last one if none is given).
+
+        done: go on with it after so many examples; the sums are left as they are.
+        """
         if order is not None:
             _set(self._order, order)
-        if self._done % self._count:  # an epoch was left early; else the program is back at 0
-            _set(self._position, np.array(0))
-        self._done = 0
-        self._sums.begin()
+        if done or self._done % self._count:  # an epoch was left early; else the program is at 0
+            _set(self._position, np.array(done if done < self._count else 0))
+        self._done = min(done, self._count)
+        if not done:
+            self._sums.begin()
 
     def run(self, steps: int, size: int, part: int | None = None) -> None:
         """Run the next `steps` steps of `size` examples, in mini-batches of `part` (or of `size`).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 from glubina.train.callbacks import Callback
 from glubina.train.history import Logs
@@ -70,6 +70,10 @@ class ProgressBar(Callback):
             self._live.stop()
         if self.session.stopped:
             self._console.print(self._text(f"Stopped: {self.session.stopped}."))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: what was printed stays printed."""
+        return {}
 
     def _print(self) -> None:
         if self._pending:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from glubina.tensor.arguments import above_zero, whole
 from glubina.train.callbacks import Callback
@@ -72,6 +73,10 @@ class _Still(Callback):
                     f"(epoch {self.epoch}, step {step})"
                 )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: every step is judged by itself."""
+        return {}
+
 
 class _Budget(Callback):
     """Stops when the steps or the seconds are used up."""
@@ -89,3 +94,11 @@ class _Budget(Callback):
         seconds = self.rules.seconds
         if seconds is not None and time.perf_counter() - self.began >= seconds:
             self.session.stop(f"{seconds:g} seconds have passed")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seconds that are used up."""
+        return {"seconds": time.perf_counter() - self.began}
+
+    def load_state_dict(self, values: Any) -> None:
+        """Go on with the seconds that are left."""
+        self.began = time.perf_counter() - values["seconds"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,17 +21,19 @@ from glubina.tensor.arguments import choice, whole
 from glubina.train.augmented import augmentation
 from glubina.train.averaging import checked_ema
 from glubina.train.callbacks import Callback, Session, as_callbacks
-from glubina.train.fit import run_epochs
+from glubina.train.checkpoints import Checkpoints, opened
 from glubina.train.gathered import Gathered
 from glubina.train.history import History
 from glubina.train.inputs import batches, checked_size, inputs_of, model_dtype
-from glubina.train.jobs import Jobs, rows
+from glubina.train.jobs import Job, Jobs, rows
 from glubina.train.limits import Limits
+from glubina.train.loop import Loop
 from glubina.train.programs import Passes, training
 from glubina.train.progress import ProgressBar
 from glubina.train.protocol import Loss, Model, Optimizer, takes_labels
 from glubina.train.several import Several, each, first
 from glubina.train.sources import PREDICT_BATCH, Data, sources
+from glubina.train.state import Parts, described, settings_of
 from glubina.train.stopping import Stop
 from glubina.train.structure import Kept, Structure
 
@@ -108,6 +111,8 @@ class Trainer(Jobs):
         stop: Stop | None = None,
         check_finite: bool = False,
         accumulate: int = 1,
+        checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
+        resume: bool | str | os.PathLike[str] = False,
     ) -> History:
         """Train for a number of epochs and return the figures of each.
 
@@ -125,61 +130,80 @@ class Trainer(Jobs):
         it came up (see `gl.detect_anomaly`); the weights are those from before that step.
         accumulate: how many mini-batches make a step: their gradients are added up before the
         update, which is that of one mini-batch so many times as large, in the memory of one.
+        checkpoints: a folder in which the state of the training is kept after every epoch, or
+        `train.Checkpoints(...)`, which says when else. Ctrl-C and SIGTERM then finish the step and
+        save before they end training. resume: go on from the newest checkpoint there (or in the
+        folder that `resume` names), and end with the bits of a training that was never stopped;
+        where there is none yet, from the beginning. The seed is then the checkpoint's.
 
-        Raises DataError (a ValueError) for data that cannot be used, before anything is changed.
+        Raises DataError (a ValueError) for data that cannot be used, before anything is changed;
+        FileError for a folder in which another process trains, and for a checkpoint of a training
+        with other data or settings.
         """
         loss = self._loss()
         epochs = whole("epochs", epochs)
         verbose = choice("verbose", int(verbose) if isinstance(verbose, bool) else verbose, 0, 1, 2)
         called = as_callbacks(callbacks)
-        seed = fresh_seed() if seed is None else whole("seed", seed, 0)
-        dtype = model_dtype(self.model.parameters())
-        source, held = sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
-        if shuffle and source.loader is not None and not isinstance(x, DataLoader):
-            source.loader.shuffle, source.loader.seed = True, seed
-        source = replace(source, accumulate=whole("accumulate", accumulate))
-        watched = () if stop is None else _stop(stop).watched
-        job = self._job("fit", source, dtype, "y", augment, watched)
-        validation = None if held is None else self._job("validate", held, dtype, "validation y")
-        optimizer = self.optimizer
-        changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
-        average = self.average
-        gathered = Gathered(loss) if source.accumulate > 1 else None
-        besides = self.limits, job.watch, average, gathered
-        work = training(self.model, optimizer, loss, job.sums, changed, *besides)
-        run = self._run(job, work, seed, shuffle)
-        validate = None if validation is None else self._validation(validation)
-        names = job.sums.names
-        session = Session(
-            self.model,
-            optimizer,
-            History(),
-            epochs=epochs,
-            steps=job.source.steps,
-            examples=job.source.count,
-            batch_size=source.batch_size,
-            figures=(*names, *(f"val_{name}" for name in names if held is not None)),
-            unit=source.unit,
-        )
-        if stop is not None:
-            called += stop.callbacks(job.watch)
-        if verbose:
-            called.append(ProgressBar(bar=verbose == 1))
-        with detect_anomaly() if check_finite else nullcontext():
-            run_epochs(session, run, validate, called, average)
+        with opened(checkpoints, resume) as saving:
+            if seed is None:
+                seed = fresh_seed() if saving is None or saving.seed is None else saving.seed
+            seed = whole("seed", seed, 0)
+            dtype = model_dtype(self.model.parameters())
+            source, held = sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
+            if shuffle and source.loader is not None and not isinstance(x, DataLoader):
+                source.loader.shuffle, source.loader.seed = True, seed
+            source = replace(source, accumulate=whole("accumulate", accumulate))
+            watched = () if stop is None else _stop(stop).watched
+            job = self._job("fit", source, dtype, "y", augment, watched)
+            validation = (
+                None if held is None else self._job("validate", held, dtype, "validation y")
+            )
+            if stop is not None:
+                called += stop.callbacks(job.watch)
+            if verbose:
+                called.append(ProgressBar(bar=verbose == 1))
+            changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
+            gathered = Gathered(loss) if source.accumulate > 1 else None
+            besides = self.limits, job.watch, self.average, gathered
+            work = training(self.model, self.optimizer, loss, job.sums, changed, *besides)
+            run = self._run(job, work, seed, shuffle)
+            validate = None if validation is None else self._validation(validation)
+            session = self._session(job, epochs, validated=validation is not None)
+            beside = None if validation is None else validation.source
+            objects = {"loss": loss, "augment": augment}
+            parts = Parts(session, run, beside, called, self.average, objects)
+            if saving is not None:
+                chosen = {"seed": seed, "shuffle": shuffle, "ema": described(self.average)}
+                parts.settings = settings_of(parts, chosen)
+            with detect_anomaly() if check_finite else nullcontext():
+                Loop(parts, validate, saving).run()
         self._keep(job)
         if validation is not None:
             self._keep(validation)
         return session.history
+
+    def _session(self, job: Job, epochs: int, validated: bool) -> Session:
+        names = job.sums.names
+        return Session(
+            self.model,
+            self.optimizer,
+            History(),
+            epochs=epochs,
+            steps=job.source.steps,
+            examples=job.source.count,
+            batch_size=job.source.batch_size,
+            figures=(*names, *(f"val_{name}" for name in names if validated)),
+            unit=job.source.unit,
+        )
 
     def evaluate(self, x: Data, y: Any = None, batch_size: int = PREDICT_BATCH) -> dict[str, float]:
         """The loss and the metrics over data, given as to `fit`."""
         dtype = model_dtype(self.model.parameters())
         self._loss()
         job = self._job("evaluate", batches(x, y, batch_size, dtype), dtype, "y")
-        figures = self._validation(job, "")()
+        figures = self._validation(job, "")(lambda: False)
         self._keep(job)
-        return figures
+        return figures or {}
 
     def predict(self, x: Any, batch_size: int = PREDICT_BATCH, views: Any = None) -> Any:
         """The model's outputs for inputs (examples along the first axis), as a NumPy array.

@@ -23,8 +23,9 @@ leaves = (
     | st.sampled_from([np.zeros((), np.float64), np.zeros((2, 0), np.uint32), np.bool_(True)])
 )
 keys = st.text(max_size=3) | st.integers() | st.just("$") | st.tuples(st.integers())
+long = st.lists(st.floats(), min_size=14, max_size=18)
 values = st.recursive(
-    leaves,
+    leaves | long,
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.lists(inner, max_size=3).map(tuple)
@@ -64,6 +65,18 @@ def test_arrays_are_named_by_their_place() -> None:
 def test_what_cannot_be_stored_is_named() -> None:
     with pytest.raises(UnstorableError, match=r"callbacks/0/f: a function cannot be stored"):
         pack({"callbacks": [{"f": lambda: None}]})
+
+
+def test_depth_is_bounded() -> None:
+    value: Any = 1
+    for _ in range(40):
+        value = (value,)
+    with pytest.raises(UnstorableError, match="0/0/0/0/...: it nests deeper than 16 levels"):
+        pack(value)
+    circle: list[Any] = []
+    circle.append(circle)
+    with pytest.raises(UnstorableError, match="deeper than 16"):
+        pack(circle)
 
 
 @pytest.mark.parametrize(

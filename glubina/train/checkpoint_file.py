@@ -1,0 +1,58 @@
+"""One checkpoint: the state of a training as one safetensors file, checksummed and atomic."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glubina.files import DamagedFileError, FileError, pack, unpack, write_tensors
+from glubina.files.json_file import parse_json
+from glubina.files.tensors import read_with_metadata
+
+FORMAT, VERSION = "glubina checkpoint", 1
+STATE = "state.json"
+
+
+class CheckpointError(FileError):
+    """A checkpoint that is whole, and that this training cannot go on with."""
+
+
+def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+    """Write a state as one file, atomically.
+
+    The arrays are the file's tensors; everything else is JSON, the bytes of the tensor
+    "state.json". The library's version and a checksum of all of it are in the header.
+    """
+    packed, arrays = pack(dict(state))
+    text = json.dumps(packed, ensure_ascii=False, allow_nan=False).encode()
+    arrays[STATE] = np.frombuffer(text, np.uint8)
+    write_tensors(path, arrays, {"format": FORMAT, "version": str(VERSION)})
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The state in a file.
+
+    Raises FileError if it cannot be read or has another version of the format, DamagedFileError if
+    it is cut short, altered, or no checkpoint.
+    """
+    file = Path(path)
+    arrays, metadata = read_with_metadata(file)
+    if metadata.get("format") != FORMAT or STATE not in arrays:
+        raise DamagedFileError(file, f"is not a checkpoint of glubina (format {FORMAT!r} expected)")
+    if metadata.get("version") != str(VERSION):
+        version = metadata.get("version", "")
+        raise CheckpointError(
+            file, f"has version {version:.20} of its format; this glubina reads version {VERSION}"
+        )
+    try:
+        state = unpack(parse_json(arrays.pop(STATE).tobytes()), arrays)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(file, f"is damaged: {error}") from error
+    if not isinstance(state, dict) or not {"position", "settings", "model"} <= set(state):
+        raise DamagedFileError(file, "is damaged: it has no state of a training")
+    return state

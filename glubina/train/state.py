@@ -1,0 +1,258 @@
+"""Everything that a training depends on, collected between two steps and put back."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glubina.optim import EMA
+from glubina.tensor import Generator
+from glubina.tensor.random import default_generator
+from glubina.train.callbacks import Callback, Session
+from glubina.train.fit import Run
+from glubina.train.inputs import Batches
+from glubina.train.several import listed
+
+_HASHED = 2**28  # bytes of an array; of a larger one some rows, evenly spread
+
+
+@dataclass
+class Position:
+    """Where a training is: the epoch (from 1), its finished steps, and those of all epochs.
+
+    seconds: used so far, of the epoch and of the whole training.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    total: int = 0
+    epoch_seconds: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def before(self) -> int:
+        """The steps of the epochs before this one."""
+        return self.total - self.step
+
+
+@dataclass
+class Parts:
+    """What has a state in a training.
+
+    settings: what it must have in common with one that goes on from its checkpoint. objects: the
+    loss, augmentation and whatever else may have `state_dict` and `load_state_dict`.
+    """
+
+    session: Session
+    training: Run
+    validation: Batches | None
+    callbacks: Sequence[Callback]
+    average: EMA | None
+    objects: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def state(self, position: Position) -> dict[str, Any]:
+        """All of it. Arrays are copies; tensors are the training's own."""
+        session = self.session
+        optimizer: Any = session.optimizer
+        return {
+            "settings": self.settings,
+            "position": vars(position),
+            "history": session.history.state_dict(),
+            "stopped": session.stopped,
+            "model": dict(session.model.state_dict()),
+            "optimizer": optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "run": self.training.state_dict(),
+            "validation": _loader_state(self.validation),
+            "random": _chance(self._generators()),
+            "objects": {name: _state(thing) for name, thing in self.objects.items()},
+            "callbacks": self._callbacks(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> Position:
+        """Put all of it back; ValueError names what does not fit."""
+        session = self.session
+        position = Position(**state["position"])
+        session.model.load_state_dict(state["model"])
+        self._restore_callbacks(state["callbacks"])
+        # after the schedules, which set rates of their own
+        optimizer: Any = session.optimizer
+        optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.training.load_state_dict(state["run"], position.step)
+        if self.validation is not None and self.validation.loader is not None:
+            self.validation.loader.load_state_dict(state["validation"])
+        for name, thing in self.objects.items():
+            if state["objects"].get(name) is not None:
+                thing.load_state_dict(state["objects"][name])
+        session.history.load_state_dict(state["history"])
+        session.stopped = state["stopped"]
+        _set_chance(state["random"], self._generators())
+        return position
+
+    def _callbacks(self) -> list[Any]:
+        states = [(type(c).__name__, c.state_dict()) for c in self.callbacks]
+        return [[name, state] for name, state in states if state]
+
+    def _restore_callbacks(self, saved: Sequence[Any]) -> None:
+        known = [c for c in self.callbacks if c.state_dict()]
+        have, come = [type(c).__name__ for c in known], [name for name, _ in saved]
+        if have != come:
+            raise ValueError(
+                f"its callbacks with a state are {', '.join(come) or 'none'}, and this training's "
+                f"are {', '.join(have) or 'none'}"
+            )
+        for callback, (_, state) in zip(known, saved, strict=True):
+            callback.load_state_dict(state)
+
+    def _generators(self) -> list[Generator]:
+        """The generators of one's own in the network, the loss and the augmentation."""
+        found: dict[int, Generator] = {}
+        for root in (self.session.model, *self.objects.values()):
+            found |= {id(one): one for one in _generators_in(root, set())}
+        return [one for one in found.values() if one is not default_generator]
+
+
+def _state(thing: Any) -> Any:
+    both = all(callable(getattr(thing, name, None)) for name in ("state_dict", "load_state_dict"))
+    return thing.state_dict() if both else None
+
+
+def _loader_state(source: Batches | None) -> Any:
+    return None if source is None or source.loader is None else source.loader.state_dict()
+
+
+# -- chance -------------------------------------------------------------------------------------
+
+
+def _chance(own: Sequence[Generator]) -> dict[str, Any]:
+    """The states of all random generators: ours, NumPy's and Python's, which data sets may use."""
+    version, words, gauss = random.getstate()
+    return {
+        "glubina": default_generator.get_state(),
+        "own": [one.get_state() for one in own],
+        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002 - the one that others draw from
+        "python": {"version": version, "words": np.array(words, np.uint64), "gauss": gauss},
+    }
+
+
+def _set_chance(state: Mapping[str, Any], own: Sequence[Generator]) -> None:
+    default_generator.set_state(state["glubina"])
+    if len(own) != len(state["own"]):
+        raise ValueError(f"it has {len(state['own'])} generators of its own, this one {len(own)}")
+    for one, values in zip(own, state["own"]):
+        one.set_state(values)
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    saved = state["python"]
+    words = tuple(int(word) for word in saved["words"])
+    random.setstate((saved["version"], words, saved["gauss"]))
+
+
+def _generators_in(thing: Any, seen: set[int]) -> Iterator[Generator]:
+    """The generators among an object's attributes and what they hold, in order."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, Generator):
+        yield thing
+        return
+    parts: list[Any] = []
+    if isinstance(thing, dict):
+        parts = list(thing.values())
+    elif isinstance(thing, (list, tuple)):
+        parts = list(thing)
+    elif hasattr(thing, "__closure__"):
+        parts = [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
+        parts += [*(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]
+    elif hasattr(thing, "__dict__") and not isinstance(thing, type):
+        parts = [value for name, value in vars(thing).items() if name != "_trainer"]
+    for part in parts:
+        if not isinstance(part, (int, float, str, bytes, np.ndarray)):
+            yield from _generators_in(part, seen)
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+# -- what must be the same ----------------------------------------------------------------------
+
+
+def settings_of(parts: Parts, more: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training must have in common with one that goes on from its checkpoint.
+
+    more: further settings by name.
+    """
+    validation = parts.validation
+    session = parts.session
+    optimizer: Any = session.optimizer
+    defaults = getattr(optimizer, "defaults", {})
+    objects = parts.objects.items()
+    return {
+        "batch_size": session.batch_size,
+        "accumulate": parts.training.source.accumulate,
+        "steps in an epoch": session.steps,
+        "examples": session.examples,
+        **more,
+        "data": _print_of(parts.training.source),
+        "validation data": None if validation is None else _print_of(validation),
+        "figures": list(session.figures),
+        "model": _digest(described(session.model).encode()),
+        "parameters": {n: [str(v.dtype), *v.shape] for n, v in session.model.state_dict().items()},
+        "optimizer": described((type(optimizer).__name__, defaults)),
+        **{name: None if thing is None else described(thing) for name, thing in objects},
+    }
+
+
+def differences(saved: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What differs, one line each."""
+    found = []
+    for name in {**saved, **asked}:
+        before, now = saved.get(name), asked.get(name)
+        if before == now:
+            continue
+        if name in ("data", "validation data", "model", "parameters"):
+            found.append(f"another {name}" if name == "model" else f"other {name}")
+        else:
+            found.append(f"{name} {before}, not {now}")
+    return found
+
+
+def described(thing: Any) -> str:
+    """How a thing prints, without the addresses of objects; functions by their names."""
+    if callable(thing) and hasattr(thing, "__qualname__"):
+        return str(thing.__qualname__)
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
+
+
+def _print_of(source: Batches) -> str:
+    """A fingerprint of the examples; of a loader's their number, as reading them takes time."""
+    if source.examples is None:
+        assert source.loader is not None
+        return f"{type(source.loader.dataset).__name__} of {len(source.loader.dataset)}"
+    found = hashlib.sha256()
+    for array in (*listed(source.examples.x), *listed(source.examples.y)):
+        found.update(f"{array.dtype.str} {array.shape}\n".encode())
+        found.update(_some(array).tobytes())
+    return found.hexdigest()
+
+
+def _some(array: NDArray[Any]) -> NDArray[Any]:
+    stride = -(-array.nbytes // _HASHED) or 1
+    return array[::stride]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
