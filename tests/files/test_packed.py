@@ -8,7 +8,7 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 import glubina as gl
 from glubina.files import UnstorableError, pack, unpack
@@ -23,7 +23,7 @@ leaves = (
     | st.sampled_from([np.zeros((), np.float64), np.zeros((2, 0), np.uint32), np.bool_(True)])
 )
 keys = st.text(max_size=3) | st.integers() | st.just("$") | st.tuples(st.integers())
-long = st.lists(st.floats(), min_size=14, max_size=18)
+long = st.integers(14, 18).map(lambda n: [-0.0, float('nan'), *map(float, range(n - 2))])
 values = st.recursive(
     leaves | long,
     lambda inner: (
@@ -48,6 +48,7 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(values)
 def test_there_and_back(value: Any) -> None:
     packed, arrays = pack(value)
