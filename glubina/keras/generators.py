@@ -86,27 +86,45 @@ class Batched(DataLoader):
         self.batch_size = len(x[0] if isinstance(x, Several) else x)
         self.dataset = _Examples((x, y), self.steps * self.batch_size)
         self.shuffle, self.drop_last, self.seed, self.epoch = False, False, None, 0
+        self._taken = 0
+        self._order: Any = None
 
     def __len__(self) -> int:
         """The mini-batches in an epoch."""
         return self.steps
 
-    def batches(self) -> Iterator[Any]:
-        """The mini-batches of an epoch, as they are given."""
+    def batches(self, done: int = 0) -> Iterator[Any]:
+        """The mini-batches of an epoch, as they are given, but for the first `done`."""
         if not isinstance(self.source, Sequence):
-            yield from itertools.islice(self.source, self.steps)
+            for batch in itertools.islice(self.source, self.steps - done):
+                self._taken += 1
+                yield batch
             return
-        order = np.arange(len(self.source))
-        if self._mixed:
-            np.random.shuffle(order)  # noqa: NPY002 - the generator that course code seeds
-        for index in order[: self.steps]:
+        if self._order is None or not done:
+            self._order = np.arange(len(self.source))
+            if self._mixed:
+                np.random.shuffle(self._order)  # noqa: NPY002 - the generator that course code seeds
+        for index in self._order[done : self.steps]:
             yield self.source[int(index)]
         self.source.on_epoch_end()
 
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self.batches():
+    def after(self, done: int) -> Iterator[Any]:
+        """The mini-batches of the next epoch but for the first `done`."""
+        for batch in self.batches(done):
             x, y = _pair(batch)
             yield _each(asarray, x), _each(asarray, y)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The order of the epoch, and how many mini-batches a generator has given in all."""
+        return {"order": self._order, "taken": self._taken}
+
+    def load_state_dict(self, values: Any, again: bool = False) -> None:
+        """Go on. A generator, which begins anew in a new process, is run up to where it was."""
+        self._order = values["order"]
+        if not isinstance(self.source, Sequence):
+            for _ in itertools.islice(self.source, values["taken"] - self._taken):
+                pass
+            self._taken = values["taken"]
 
 
 def inputs_of(source: Any, steps: int | None) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -107,8 +108,15 @@ class Run:
         several = self.source.accumulate
         total = -(-self.source.count // self.source.batch_size)
         begun = done * several
-        for number, batch in enumerate(self.source.loader.after(begun), begun + 1):
+        for number, batch in enumerate(_after(self.source.loader, begun), begun + 1):
             last = number % several == 0 or number == total
             self._stream.run(batch, last)
             if last and ended(-(-number // several)):
                 return
+
+
+def _after(loader: DataLoader, done: int) -> Iterator[Any]:
+    """The mini-batches of the next epoch but for the first `done`."""
+    if type(loader).__iter__ is DataLoader.__iter__:
+        return loader.after(done)
+    return islice(iter(loader), done, None)  # a class of one's own, with an order of its own

@@ -23,7 +23,7 @@ leaves = (
     | st.sampled_from([np.zeros((), np.float64), np.zeros((2, 0), np.uint32), np.bool_(True)])
 )
 keys = st.text(max_size=3) | st.integers() | st.just("$") | st.tuples(st.integers())
-long = st.integers(14, 18).map(lambda n: [-0.0, float('nan'), *map(float, range(n - 2))])
+long = st.integers(14, 18).map(lambda n: [-0.0, float("nan"), *map(float, range(n - 2))])
 values = st.recursive(
     leaves | long,
     lambda inner: (
@@ -72,7 +72,7 @@ def test_depth_is_bounded() -> None:
     value: Any = 1
     for _ in range(40):
         value = (value,)
-    with pytest.raises(UnstorableError, match="0/0/0/0/...: it nests deeper than 16 levels"):
+    with pytest.raises(UnstorableError, match=r"0/0/0/0/\.\.\.: it nests deeper than 16 levels"):
         pack(value)
     circle: list[Any] = []
     circle.append(circle)
