@@ -7,14 +7,14 @@ input is really overwritten. What a kernel may rely on (see `Kernel`) is asserte
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from strategies import Array
 
 from glubina.graph import Node
-from glubina.schedule.fuse import HEAVY, REDUCTIONS, SCATTERS, WINDOWS, root
-from glubina.schedule.kernel import Kernel
+from glubina.schedule.fuse import HEAVY, REDUCTIONS, SCATTERS, WINDOWS
+from glubina.schedule.kernel import Kernel, root
 from glubina.schedule.memory import Arena, Span, lay_out
 from glubina.schedule.plan import Schedule
 from glubina.schedule.rows import RowExtent, row_extent, stays_in_row
@@ -32,19 +32,23 @@ def emulate(plan: Schedule, bindings: Mapping[Node, Array]) -> list[Array]:
     }
     block = _Block(plan)
     stale: set[Node] = set()
+    made = {output for kernel in plan.kernels for output in kernel.outputs}
     for number, kernel in enumerate(plan.kernels):
         check_kernel(kernel)
         block.spoil(number)
         read = {}
         for node in kernel.inputs:
-            assert node not in stale, f"{node!r} is read after it was overwritten"
-            assert node in memory or not node.size, f"{node!r} is read before it is there"
-            read[node] = memory[node] if node in memory else np.empty(node.shape, node.dtype)
+            place = root(node)
+            assert place not in stale, f"{node!r} is read after it was overwritten"
+            assert place in memory or not node.size, f"{node!r} is read before it is there"
+            check_waited(node, made, memory)
+            array = memory[place] if place in memory else np.empty(node.shape, node.dtype)
+            read[node] = array.reshape(node.shape)
         values = evaluate(kernel, read)
         if kernel.kind == "rows":
             check_row_by_row(kernel, read, values)
         for output in kernel.outputs:
-            if output in taken and taken[output] in read:
+            if output in taken and taken[output] in map(root, read):
                 check_in_step(kernel, taken[output], read, values)
             assert output not in memory, f"{output!r} is computed twice"
         for output, value in zip(kernel.outputs, values, strict=True):
@@ -62,7 +66,7 @@ class _Block:
     """The arena, and memory of their own for the outputs."""
 
     def __init__(self, plan: Schedule) -> None:
-        last = {node: i for i, kernel in enumerate(plan.kernels) for node in kernel.inputs}
+        last = {root(node): i for i, kernel in enumerate(plan.kernels) for node in kernel.inputs}
         results = set(plan.results)
         self.spans: dict[Node, Span] = {}
         for i, kernel in enumerate(plan.kernels):
@@ -139,16 +143,38 @@ def check_in_step(
 ) -> None:
     """An output may overwrite an input if element e needs only element e of that input."""
     size = taken.size
+    there = [node for node in read if root(node) is taken]
     for element in sorted({0, size // 2, size - 1}):
-        spoiled = read[taken].copy()
+        spoiled = read[there[0]].copy()
         kept = spoiled.reshape(-1)[element]
         spoiled[...] = np.nan if taken.dtype.kind == "f" else 1
         spoiled.reshape(-1)[element] = kept
-        again = evaluate(kernel, {**read, taken: spoiled})
+        again = evaluate(kernel, {**read, **{n: spoiled.reshape(n.shape) for n in there}})
         for before, after in zip(values, again, strict=True):
             np.testing.assert_array_equal(
                 before.reshape(-1)[element], after.reshape(-1)[element], "not read in step"
             )
+
+
+def check_waited(node: Node, made: set[Node], memory: Mapping[Node, Array]) -> None:
+    """What an input waits for, or what that is worked out from, is there."""
+    stack, seen = [node] if node.op.name == "after" else [], set[Node]()
+    while stack:
+        current = stack.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        if current in made:
+            assert current in memory, f"{node!r} is read before {current!r} is there"
+        else:
+            stack.extend(current.sources)
+
+
+def lies_there(node: Node, stop: Collection[Node]) -> bool:
+    """Whether a node, or what it is a reshape of, is one of these."""
+    while node not in stop and node.op.name == "reshape":
+        node = node.sources[0]
+    return node in stop
 
 
 def check_row_by_row(kernel: Kernel, read: Mapping[Node, Array], values: list[Array]) -> None:
@@ -173,7 +199,8 @@ def check_kernel(kernel: Kernel) -> None:
         size = math.prod(kernel.space)
         assert all(o.size == size for o in kernel.outputs), "an output of another size"
     assert len(set(kernel.inputs)) == len(kernel.inputs)
-    assert all(root(n) is n for n in (*kernel.inputs, *kernel.outputs)), "a reshape in memory"
+    plain = [n for n in kernel.inputs if n.op.name != "after"]
+    assert all(root(n) is n for n in (*plain, *kernel.outputs)), "a reshape in memory"
     read = {s for node in inner for s in node.sources} | set(kernel.outputs)
     assert set(kernel.inputs) <= read, "an input that is not read"
     assert set(kernel.outputs) <= set(inner)
@@ -237,11 +264,13 @@ def _check_operands(kernel: Kernel, inner: list[Node]) -> None:
         if name == "matmul":
             for source in node.sources:
                 view = affine_view(source, stop)
-                assert (root(source) if view is None else view.root) in stop
+                assert lies_there(source if view is None else view.root, stop)
         elif name in ("conv", "conv_filter", *SCATTERS):
-            assert all(root(s) in stop for s in node.sources), f"{node!r} reads what is not there"
+            assert all(lies_there(s, stop) for s in node.sources), (
+                f"{node!r} reads what is not there"
+            )
         elif name in ("random_bits", "take", *WINDOWS):
-            assert root(node.sources[0]) in stop, f"{node!r} reads what is not there"
+            assert lies_there(node.sources[0], stop), f"{node!r} reads what is not there"
 
 
 def _check_unique(plan: Schedule) -> None:

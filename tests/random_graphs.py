@@ -226,11 +226,15 @@ def _scatter(g: Growth) -> Node | None:
     return ops.scatter_add(indices, x, (4, *x.shape[1:]), 0)
 
 
+def _after(g: Growth) -> Node:
+    return ops.after(g.pick(), [g.pick() for _ in range(1 + g.below(2))])
+
+
 _STEPS: tuple[Callable[[Growth], Node | None], ...] = (
     *(_unary, _unary, _binary, _binary, _binary, _select, _scaled),
     *(_reshape, _transpose, _stretch, _slice, _pad, _concat),
     *(_reduce, _reduce, _reduce, _normalise, _matrix_product, _matrix_product),
-    *(_convolution, _pooling, _max_pooling, _dropout, _take, _scatter),
+    *(_convolution, _pooling, _max_pooling, _dropout, _take, _scatter, _after),
 )
 
 

@@ -26,6 +26,12 @@ def gradients(output: Node, wrt: Sequence[Node], seed: Node | None = None) -> li
 
 def backward(seeds: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node]:
     """∂ (Σ <seed, output>) / ∂ each of `wrt`, for outputs with a seed each."""
+    found = received(seeds, wrt)
+    return [full_like(w, 0) if g is None else g for w, g in zip(wrt, found, strict=True)]
+
+
+def received(seeds: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node | None]:
+    """As `backward`, with None for what no gradient reaches."""
     wanted = set(wrt)
     order = topological(seeds)
     leads: set[Node] = set()
@@ -35,10 +41,10 @@ def backward(seeds: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node]:
             leads.add(node)
         if node.op.together is not None:
             waiting[_family(node)] += 1
-    received = {output: seed for output, seed in seeds.items() if output in leads}
+    sent = {output: seed for output, seed in seeds.items() if output in leads}
     with origins.passing():
-        _send_back(order, leads, waiting, received)
-    return [received[w] if w in received else full_like(w, 0) for w in wrt]
+        _send_back(order, leads, waiting, sent)
+    return [sent.get(w) for w in wrt]
 
 
 def _send_back(

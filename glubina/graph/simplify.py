@@ -238,6 +238,17 @@ def _detach(node: Node) -> Node:
     return node.sources[0]
 
 
+def _after(node: Node) -> Node:
+    """What moves nothing, or makes more of less, is done again; memory is needed below it."""
+    inner, waits = node.sources[0], node.sources[1:]
+    if inner.op.family == "source" and inner.op.name != "input":
+        return inner
+    grows = inner.op.name == "cast" and inner.sources[0].dtype.itemsize <= inner.dtype.itemsize
+    if grows or inner.op.name in ("reshape", "transpose", "broadcast"):
+        return make(inner.op, (ops.after(inner.sources[0], waits),), inner.attributes)
+    return node
+
+
 def _gradient(node: Node) -> Node:
     raise GraphError("simplify: gradients are expanded first; rules would change what they are of")
 
@@ -272,6 +283,7 @@ _RULES: dict[str, Rule] = {
     "scan": _scan,
     "slice": _slice,
     "detach": _detach,
+    "after": _after,
     "gradient": _gradient,
     "cast": _cast,
     "conv": conv_as_product,

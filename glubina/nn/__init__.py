@@ -146,6 +146,7 @@ if TYPE_CHECKING:
     )
     from glubina.nn.locally import LocallyConnected1d, LocallyConnected2d
     from glubina.nn.random_slope import RReLU
+    from glubina.nn.recompute import Recompute
     from glubina.nn.response import LocalResponseNorm
     from glubina.nn.saving import load_model, save_model
     from glubina.nn.soft_margin import (
@@ -285,6 +286,7 @@ __all__ = [
     "RNN",
     "RNNCell",
     "RReLU",
+    "Recompute",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",

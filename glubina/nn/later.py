@@ -26,6 +26,7 @@ LAYERS = {
     "EmbeddingBag": "embedding_bag",
     "LocalResponseNorm": "response",
     "RReLU": "random_slope",
+    "Recompute": "recompute",
     "Transformer": "translator",
 }
 """The module of `glubina.nn` for each class that few networks need."""

@@ -15,8 +15,7 @@ from glubina.codegen.target import Target
 from glubina.graph.node import Node, new
 from glubina.graph.ops.marker import DETACH
 from glubina.runtime.plan import Call, Entry, KernelInfo, Plan, Spec
-from glubina.schedule.fuse import root
-from glubina.schedule.kernel import Kernel
+from glubina.schedule.kernel import Kernel, root
 from glubina.schedule.loop import Body, body
 from glubina.schedule.memory import Arena, Span, lay_out
 from glubina.schedule.order import heirs
@@ -157,14 +156,15 @@ class _Memory:
         last: dict[Node, int] = {}
         for number, kernel in enumerate(kernels):
             for node in kernel.inputs:
-                last[node] = number
+                last[root(node)] = number
         self._number: dict[object, int] = {}  # of the span of each name
         self._lives: dict[object, tuple[int, int]] = {}  # of each name, where several share a span
         self._spans: list[Span] = []
         for name, size in lasting:
             self._add(name, Span(size, 0, end))
         for number, (kernel, lowered) in enumerate(zip(kernels, block.kernels, strict=True)):
-            dying = [n for n in kernel.inputs if n in self._number and last[n] == number]
+            read = dict.fromkeys(map(root, kernel.inputs))
+            dying = [n for n in read if n in self._number and last[n] == number]
             made = [node for node in kernel.outputs if node not in outside]
             taken = heirs(kernel, made, dying)
             for node in made:

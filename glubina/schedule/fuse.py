@@ -15,8 +15,8 @@ from heapq import heappop, heappush
 
 from glubina.graph.node import Node, topological
 from glubina.graph.techniques import used
-from glubina.schedule.kernel import Kernel
-from glubina.schedule.order import in_order
+from glubina.schedule.kernel import Kernel, root
+from glubina.schedule.order import in_order, needed
 from glubina.schedule.row_units import RowUnits
 from glubina.schedule.rows import is_one_reduction
 from glubina.schedule.storing import worth_storing
@@ -39,11 +39,9 @@ MOST_SUMS = 4
 run while what it reads is in the cache, not at the end of all that share something with it."""
 
 
-def root(node: Node) -> Node:
-    """The node whose memory a value lies in: reshaping moves nothing."""
-    while node.op.name == "reshape":
-        node = node.sources[0]
-    return node
+def is_leaf(node: Node) -> bool:
+    """Whether a node is no kernel's work: an input, or what lies in memory and is waited for."""
+    return node.op.name in ("input", "after")
 
 
 def is_heavy(node: Node) -> bool:
@@ -67,6 +65,8 @@ def _must_be_stored(order: Sequence[Node], outputs: Sequence[Node]) -> set[Node]
     stored = {root(output) for output in outputs}
     for node in order:
         stored |= {root(operand) for operand in memory_operands(node)}
+        if node.op.name == "after":
+            stored.add(root(node))
     return {node for node in stored if node.op.name != "input"}
 
 
@@ -105,11 +105,14 @@ class Fusion:
         self.units = Units(order)
         self.users: dict[Node, list[Node]] = {node: [] for node in order}
         for node in order:
-            for source in dict.fromkeys(node.sources):
+            read = node.sources[:1] if node.op.name == "after" else node.sources
+            for source in dict.fromkeys(read):
                 self.users[source].append(node)
         self.data: dict[Node, frozenset[Node]] = {}
         self.anchors: dict[int, list[Node]] = {}
-        self.barred = sum(1 << i for i, node in enumerate(order) if is_heavy(node))
+        self.barred = sum(
+            1 << i for i, node in enumerate(order) if is_heavy(node) or node.op.name == "after"
+        )
         self.rows = RowUnits(self)
         self._join_anchors()
         self.rows.join_by_followers()
@@ -256,7 +259,7 @@ class Fusion:
     def _group_maps(self) -> None:
         """A unit per light stored node; neighbours over the same shape share one."""
         for node in self.order:
-            if node not in self.required or self.is_taken(node) or node.op.name == "input":
+            if node not in self.required or self.is_taken(node) or is_leaf(node):
                 continue
             for unit in reversed(self.maps):
                 if self._fits(unit, node):
@@ -308,7 +311,7 @@ class Fusion:
 
     def is_memory(self, node: Node, unit: int) -> bool:
         """Whether the unit reads the node from memory instead of working it out."""
-        if node.op.name == "input":
+        if is_leaf(node):
             return True
         if node.op.name == "reshape":
             return False
@@ -336,7 +339,7 @@ class Fusion:
     def _finally_stored(self) -> set[Node]:
         stored = set(self.required)
         for unit in self.kernel_units():
-            stored.update(n for n in self._reads(unit) if n.op.name != "input")
+            stored.update(n for n in self._reads(unit) if not is_leaf(n))
         return stored
 
     def contracts(self, unit: int) -> bool:
@@ -381,9 +384,7 @@ def kernel_kind(anchors: tuple[Node, ...]) -> str:
 
 def sorted_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
     """The kernels in an order in which each finds its inputs ready."""
-    maker = {output: i for i, kernel in enumerate(kernels) for output in kernel.outputs}
-    after = [[maker[n] for n in kernel.inputs if n in maker] for kernel in kernels]
-    return [kernels[i] for i in in_order(after)]
+    return [kernels[i] for i in in_order(needed(kernels))]
 
 
 def _sharing_key(node: Node) -> tuple[object, ...] | None:
@@ -428,7 +429,7 @@ def _big_sources(node: Node, stored: set[Node]) -> Iterable[Node]:
         seen.add(current)
         if current.size == 1:
             continue
-        if current.op.name == "input" or current in stored or is_heavy(current):
+        if is_leaf(current) or current in stored or is_heavy(current):
             yield current
         else:
             stack.extend(current.sources)

@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from glubina.graph.node import Node
 
+IN_MEMORY_OF = ("reshape", "after")
+"""The operations whose value lies in the memory of their first source."""
+
+
+def root(node: Node) -> Node:
+    """The node whose memory a value lies in: reshaping moves nothing, nor does waiting."""
+    while node.op.name in IN_MEMORY_OF:
+        node = node.sources[0]
+    return node
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -22,7 +32,8 @@ class Kernel:
     reduce the last axes of the same rows and may need each other, row by row, through nodes that
     stay in the row (see `schedule.rows`), and an output has one element for each row or all.
 
-    Each input and output lies in memory whole, in row-major order.
+    Each input and output lies in memory whole, in row-major order. An input may be an `after`: what
+    lies in the memory of another node (`root`), and is read when something else is worked out.
     """
 
     kind: str

@@ -8,7 +8,7 @@ from glubina.graph.errors import GraphError
 from glubina.graph.node import Node, topological
 from glubina.graph.ops.scan import body_of
 from glubina.graph.techniques import used
-from glubina.schedule.kernel import Kernel
+from glubina.schedule.kernel import Kernel, root
 
 CHECKED = ("take", "scatter_add")
 """The operations whose kernels check what they are given, and may raise an error."""
@@ -42,8 +42,8 @@ def settle(
     readers: dict[Node, list[int]] = {}
     for i, kernel in enumerate(kernels):
         for node in kernel.inputs:
-            readers.setdefault(node, []).append(i)
-    after: list[set[int]] = [{maker[n] for n in kernel.inputs if n in maker} for kernel in kernels]
+            readers.setdefault(root(node), []).append(i)
+    after = needed(kernels)
     kept: dict[Node, Node] = {}
     overwritten: set[Node] = set()
     for output, taken in donated.items():
@@ -62,6 +62,27 @@ def settle(
         little = {i for i, kernel in enumerate(kernels) if _is_little(kernel)}
         order = ends_early(order, after, little)
     return [kernels[i] for i in order], kept
+
+
+def needed(kernels: Sequence[Kernel]) -> list[set[int]]:
+    """For each kernel those that it needs: the makers of what it reads and of what that awaits."""
+    maker = {output: i for i, kernel in enumerate(kernels) for output in kernel.outputs}
+    found = []
+    for kernel in kernels:
+        own: set[int] = set()
+        seen: set[Node] = set()
+        stack = list(kernel.inputs)
+        while stack:
+            node = stack.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            if node in maker:
+                own.add(maker[node])
+            else:  # an input, or one that waits: for what its sources are worked out from
+                stack.extend(node.sources)
+        found.append(own)
+    return found
 
 
 def _is_little(kernel: Kernel) -> bool:
@@ -141,9 +162,9 @@ def _may_raise(node: Node) -> bool:
 def _check(node: Node) -> Check:
     """The indices that a node checks and their bound; a loop's checks are its own."""
     if node.op.name == "take":
-        return node.sources[1], node.sources[0].shape[node.attributes.axis]
+        return root(node.sources[1]), node.sources[0].shape[node.attributes.axis]
     if node.op.name == "scatter_add":
-        return node.sources[0], node.attributes.shape[node.attributes.axis]
+        return root(node.sources[0]), node.attributes.shape[node.attributes.axis]
     return node, 0
 
 
@@ -219,7 +240,7 @@ def _may_overwrite(kernel: Kernel, taken: Node) -> bool:
     no refused index may end the kernel when half of the input is overwritten.
     """
     stop = set(kernel.inputs)
-    reading = {taken}  # nodes that need the input
+    reading = {node for node in stop if root(node) is taken}  # nodes that need the input
     for node in _inside(kernel, stop):
         if node.op.name == CHECKED_AS_READ:
             return False

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from glubina.graph.node import Node, new, topological
 from glubina.graph.ops.marker import DETACH
-from glubina.schedule.fuse import fuse, root
-from glubina.schedule.kernel import Kernel
+from glubina.schedule.fuse import fuse
+from glubina.schedule.kernel import Kernel, root
 from glubina.schedule.order import settle
 from glubina.schedule.statistics import in_one_pass
 

@@ -80,7 +80,7 @@ def _costs(fusion: Fusion) -> dict[Node, int]:
     costs: dict[Node, int] = {}
     for node in fusion.order:
         inner = 0 if node in fusion.stored or node.op.name == "input" else node.op.cost
-        sources = dict.fromkeys(node.sources)
+        sources = dict.fromkeys(() if node.op.name == "after" else node.sources)
         costs[node] = inner + sum(0 if s in fusion.stored else costs[s] for s in sources)
     return costs
 

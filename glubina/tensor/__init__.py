@@ -137,6 +137,7 @@ from glubina.tensor.random import (
     randn_like,
     randperm,
 )
+from glubina.tensor.recompute import recompute
 from glubina.tensor.reductions import (
     all,
     any,
@@ -310,6 +311,7 @@ __all__ = [
     "randn_like",
     "randperm",
     "reciprocal",
+    "recompute",
     "relu",
     "remainder",
     "repeat",

@@ -76,6 +76,7 @@ CASES: dict[str, Any] = {
     **by_rank("CircularPad", 1),
     **by_rank("ConstantPad", 1, 2.5),
     **by_rank("Dropout"),
+    "Recompute": (lambda: nn.Recompute(nn.Sequential(nn.Linear(6, 3), nn.Tanh())), (3, 6)),
 }  # fmt: skip
 
 ELSEWHERE = {

@@ -82,6 +82,7 @@ from glubina.graph.ops.movement import (
     sum,
     transpose,
 )
+from glubina.graph.ops.recompute import after, recomputed
 from glubina.graph.ops.reduction import argmax, max, mean, prod, squared_deviations
 from glubina.graph.ops.scan import SCAN, scan
 from glubina.graph.ops.source import constant, input, iota, random_bits
@@ -107,6 +108,7 @@ __all__ = [
     "WindowAttributes",
     "absolute",
     "add",
+    "after",
     "argmax",
     "attention",
     "attention_gradient",
@@ -167,6 +169,7 @@ __all__ = [
     "power",
     "prod",
     "random_bits",
+    "recomputed",
     "relu",
     "remainder",
     "reshape",

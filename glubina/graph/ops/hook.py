@@ -28,6 +28,7 @@ from glubina.graph.node import (
 )
 from glubina.graph.ops.elementwise import full_like
 from glubina.graph.ops.marker import DETACH
+from glubina.graph.ops.recompute import RECOMPUTED
 from glubina.graph.ops.scan import replaced
 
 
@@ -154,13 +155,17 @@ def worked_out_before(node: Node) -> bool:
     return node.op is HOOK and len(arguments_of(node) or ()) < node.attributes.form.inputs
 
 
+MARKED = (HOOK, RECOMPUTED)
+"""What tells autodiff how to take a derivative, and is no more than one of its sources besides."""
+
+
 def without_hooks(outputs: Sequence[Node]) -> list[Node]:
     """The outputs with only the value left of each hook, once derivatives are worked out.
 
     NoValueError if a placeholder is left: a value was asked for that is none yet.
     """
     found = list(outputs)
-    if any(node.op is HOOK for node in topological(found)):
+    if any(node.op in MARKED for node in topological(found)):
         found = rebuild(found, _without)
     for node in topological(found):
         if node.op is STAND_IN:
@@ -169,4 +174,4 @@ def without_hooks(outputs: Sequence[Node]) -> list[Node]:
 
 
 def _without(node: Node, sources: tuple[Node, ...]) -> Node:
-    return sources[node.attributes.which] if node.op is HOOK else remake(node, sources)
+    return sources[node.attributes.which] if node.op in MARKED else remake(node, sources)

@@ -16,6 +16,7 @@ from glubina.graph.node import (
     Shape,
     Typed,
     make,
+    rebuild,
     remake,
     topological,
 )
@@ -251,10 +252,13 @@ def scan(
 
 
 def _plain(roots: Iterable[Node]) -> list[Node]:
-    """The body with formulas opened and derivatives worked out."""
+    """The body with formulas opened and derivatives worked out; nothing in it waits."""
     from glubina.graph.autodiff import expand
 
-    return expand(list(roots))
+    return rebuild(
+        expand(list(roots)),
+        lambda node, sources: sources[0] if node.op.name == "after" else remake(node, sources),
+    )
 
 
 def replaced(roots: Sequence[Node], table: Mapping[Node, Node]) -> list[Node]:

@@ -1,7 +1,8 @@
-"""`torch.utils`: data sets and loaders."""
+"""`torch.utils`: data sets and loaders, recomputation."""
 
 from __future__ import annotations
 
+from glubina.torch.utils import checkpoint as checkpoint
 from glubina.torch.utils import data as data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]
