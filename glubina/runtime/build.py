@@ -7,6 +7,7 @@ names. Shapes and dtypes are in it, values and identities are not.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 import time
@@ -22,11 +23,15 @@ from glubina.graph.techniques import left_out
 from glubina.graph.verify import verify
 from glubina.runtime import cache, compiler, observers, team
 from glubina.runtime.layout import Block, Laid, lay_plan, lower_all
+from glubina.runtime.loader import LoadError
 from glubina.runtime.observers import CompileEvent
+from glubina.runtime.plan import Plan
 from glubina.runtime.program import Program
 from glubina.schedule.plan import Schedule, schedule
 
 VERSION = "1"
+
+_log = logging.getLogger(__name__)
 
 
 def build(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int]) -> Program:
@@ -41,19 +46,29 @@ def build(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int
     key = program_key(outputs, inputs, donated, target)
     watched = bool(observers.schedules)  # who wants to see the kernels is shown them made
     found = None if watched else cache.load_program(key)
-    cached = found is not None
-    if found is None:
+    program = None if found is None else _loaded(*found)
+    cached = program is not None
+    if found is None or program is None:
         driver = threading.Thread(target=team.native_driver, daemon=True)
         driver.start()  # where it is new too, the other core compiles it meanwhile
         made = translate(outputs, inputs, donated, target)
         driver.join()
         found = made.laid.plan, compiler.compile_kernels(made.modules, target)
+        program = Program(*found)
         cache.store_program(key, *found)
-    program = Program(*found)
     if observers.compilations:
         seconds = time.perf_counter() - started
         observers.compilations.send(CompileEvent(found[0], seconds, cached, len(found[1])))
     return program
+
+
+def _loaded(plan: Plan, code: bytes) -> Program | None:
+    """A program from the cache, or None if it cannot be linked here: then it is made again."""
+    try:
+        return Program(plan, code)
+    except LoadError as error:
+        _log.debug("a program from the cache is made again: %s", error)
+        return None
 
 
 def program_key(

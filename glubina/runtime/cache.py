@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 import logging
 import os
 import struct
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from glubina.codegen.target import Target, host
+from glubina.runtime import entries
 from glubina.runtime.plan import Plan, PlanError
 
 Kind = Literal["plan", "kernel"]
@@ -24,22 +23,24 @@ _log = logging.getLogger(__name__)
 _MAGIC = b"glubina code 1\n"
 _DIGEST = 32
 _LIMIT = 512 << 20
-_HOUR = 3600.0
-_PARTIAL = ".partial"
-_numbers = itertools.count()
 
 
 class Cache:
     """A folder of entries, each checked by a digest of its key and its content.
 
     Many processes may use the folder at once: an entry is written under a name of its own and then
-    renamed. A damaged, cut or foreign entry counts as missing. Where the folder cannot be written,
-    the cache is silently empty after one warning. The entries unused for the longest time are
-    removed when there are more than `limit` bytes of them.
+    renamed. A damaged, cut or foreign entry counts as missing: one that was made with another key,
+    or that another user owns or may write. Where the folder cannot be written, the cache is
+    silently empty after one warning; so it is where the folder belongs to another user or everybody
+    may write into it. The entries unused for the longest time are removed when there are more than
+    `limit` bytes of them.
     """
 
     def __init__(self, folder: Path | None, stamp: str = "", limit: int = _LIMIT) -> None:
         self._folder = folder
+        trouble = None if folder is None else entries.distrust(folder)
+        if trouble is not None:
+            self._give_up(f"{folder} {trouble}")
         self._stamp = stamp
         self._limit = limit
         self._until_prune = 0
@@ -54,22 +55,17 @@ class Cache:
         if self._folder is None:
             return None
         path = self._path(self._folder, kind, key)
-        try:
-            with path.open("rb") as file:
-                age = time.time() - os.fstat(file.fileno()).st_mtime
-                data = file.read()
-        except FileNotFoundError:
+        found = entries.read_entry(path)
+        if found is None:
             return None
-        except OSError as error:
-            _log.debug("cannot read %s: %s", path, error)
-            return None
+        data, age = found
         start = len(_MAGIC) + _DIGEST
         content = data[start:]
         if data[:start] != _MAGIC + self._digest(kind, key, content):
             _log.debug("%s is damaged and will be made again", path)
             return None
-        if age > _HOUR:
-            self._touch(path)
+        if age > entries.HOUR:
+            entries.touch(path)
         return content
 
     def write(self, kind: Kind, key: str, content: bytes) -> None:
@@ -79,30 +75,19 @@ class Cache:
         path = self._path(self._folder, kind, key)
         data = _MAGIC + self._digest(kind, key, content) + content
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_atomically(path, data)
+            entries.make_folder(self._folder)
+            entries.write_entry(path, data)
             self._until_prune -= len(data)
             if self._until_prune < 0:
                 self._until_prune = self._limit // 16
                 self.prune()
         except OSError as error:
-            self._give_up(error)
-            return
+            self._give_up(f"{self._folder} cannot be written ({error})")
 
     def prune(self) -> None:
         """Remove the entries unused for the longest time, if all take more than the limit."""
-        if self._folder is None:
-            return
-        entries = sorted(_files(self._folder))
-        total = sum(size for _, size, _ in entries)
-        # some room is made, so that the next write need not prune again
-        aim = total if total <= self._limit else self._limit * 3 // 4
-        now = time.time()
-        for used, size, path in entries:
-            abandoned = path.suffix == _PARTIAL and now - used > _HOUR
-            if total > aim or abandoned:
-                path.unlink(missing_ok=True)
-                total -= size
+        if self._folder is not None:
+            entries.prune(self._folder, self._limit)
 
     def read_plan(self, key: str) -> tuple[Plan, bytes] | None:
         """A program's plan and its object code, or None if they are not there whole."""
@@ -130,16 +115,10 @@ class Cache:
         state.update(content)
         return state.digest()
 
-    def _touch(self, path: Path) -> None:
-        try:
-            os.utime(path)
-        except OSError as error:  # a folder that is only read
-            _log.debug("cannot mark %s as used: %s", path, error)
-
-    def _give_up(self, error: OSError) -> None:
+    def _give_up(self, reason: str) -> None:
         warnings.warn(
-            f"compiled code is not kept, because {self._folder} cannot be written ({error}); "
-            "set GLUBINA_CACHE to another folder, or to 'off'",
+            f"compiled code is not kept, because {reason}; set GLUBINA_CACHE to another folder, or "
+            "to 'off'",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -190,7 +169,9 @@ def environment_stamp(target: Target) -> str:
     """What compiled code depends on beside its own key: versions, this package, the CPU."""
     import llvmlite
 
-    parts = [sys.implementation.cache_tag or "", llvmlite.__version__, str(target), *_sources()]
+    own = getattr(sys.modules["glubina"], "__version__", "")
+    python = sys.implementation.cache_tag or ""
+    parts = [own, python, llvmlite.__version__, str(target), *_sources()]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=20).hexdigest()
 
 
@@ -207,28 +188,3 @@ def _sources() -> Iterator[str]:
                 path = os.path.join(where, name)
                 info = os.stat(path)
                 yield f"{os.path.relpath(path, package)} {info.st_size} {info.st_mtime_ns}"
-
-
-def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """The time of last use, the size and the path of each file."""
-    for where, _, names in os.walk(folder):
-        for name in names:
-            path = Path(where, name)
-            try:
-                info = path.stat()
-            except OSError:  # removed by another process
-                continue
-            yield info.st_mtime, info.st_size, path
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    # this room is below `files`, and an entry may be lost: so it is not flushed to the disk either
-    # (its digest tells whether all of it got there), which a cold start would wait for
-    partial = path.with_name(f"{path.name}.{os.getpid()}.{next(_numbers)}{_PARTIAL}")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -111,7 +111,7 @@ class Plan:
         """The plan in a JSON text; raises PlanError if the text is damaged."""
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PlanError(f"a program's plan is not JSON: {error}") from error
         return _read_plan(data).validate()
 
