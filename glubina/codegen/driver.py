@@ -20,13 +20,13 @@ JOB_STEPS = 2  # how many times to run all of it (at least 1)
 JOB_THREADS = 3  # how many threads it should have
 JOB_DEADLINE = 4  # begin no step after this time (monotonic clock, nanoseconds); 0: none
 JOB_TICKS = 5  # address of one word per call, to which its nanoseconds are added; 0: none
-JOB_DONE = 6  # how many steps were completed (written by the driver)
-JOB_FAILED = 7  # the number of the call that raised an error, or -1 (written by the driver)
-JOB_PATCHES = 8  # how many table entries to fill in at the start
-JOB_SLOTS = 9  # address of (table slot, number in the addresses) pairs
-JOB_ADDRESSES = 10  # address of the addresses for them
-JOB_ROWS = 11  # address of a table for each thread, where loops move entries; 0: all share one
-JOB_ENTRIES = 12  # how many entries the table has
+JOB_FAILED = 6  # the number of the call that raised an error, or -1 (written by the driver)
+JOB_PATCHES = 7  # how many table entries to fill in at the start
+JOB_SLOTS = 8  # address of (table slot, number in the addresses) pairs
+JOB_ADDRESSES = 9  # address of the addresses for them
+JOB_ROWS = 10  # address of a table for each thread, where loops move entries; 0: all share one
+JOB_ENTRIES = 11  # how many entries the table has
+JOB_DONE = 12  # how many steps were completed (written by the driver at the end)
 JOB_WORDS = 13
 
 # A call record.

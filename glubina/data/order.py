@@ -162,6 +162,5 @@ def fresh_seed() -> int:
     # Imported here: `glubina.tensor` is not needed to split or shuffle by a given seed.
     from glubina.tensor.random import default_generator
 
-    seed, counter = default_generator.get_state()
-    default_generator.set_state((seed, counter + 1))
+    seed, counter = default_generator.reserve(1)
     return int(np.random.SeedSequence((seed, counter)).generate_state(1, np.uint64)[0])

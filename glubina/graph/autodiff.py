@@ -54,7 +54,7 @@ def _send_back(
     received: dict[Node, Node],
 ) -> None:
     """Go through the nodes in reverse order; `received` becomes the gradient of each."""
-    watch = origins.watch
+    watch = origins.current()
     for node in reversed(order):
         gradient = received.get(node)
         if node.op.together is not None:
@@ -110,7 +110,7 @@ def expand(outputs: Sequence[Node]) -> list[Node]:
 
 def _expanded(outputs: Sequence[Node]) -> list[Node]:
     outputs = lifted(opened(outputs))
-    watch = origins.watch
+    watch = origins.current()
     table: dict[Node, Node] = {}
     order = topological(outputs)
     asked: dict[Node, list[Node]] = {}

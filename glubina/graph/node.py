@@ -86,8 +86,8 @@ def make(op: Primitive, sources: tuple[Node, ...], attributes: Any = ()) -> Node
         check_extents(op.name, shape)
         node = new(op, sources, attributes, shape, dtype)
         _known[key] = node
-    if origins.watch is not None:
-        origins.watch.note(node)
+    if origins.watched:
+        origins.note(node)
     return node
 
 
@@ -107,8 +107,8 @@ def new(
     node.attributes = attributes
     node.shape = tuple(shape)  # itself, but for a kind of tuple that a face has
     node.dtype = dtype
-    if origins.watch is not None:
-        origins.watch.note(node)
+    if origins.watched:
+        origins.note(node)
     return node
 
 

@@ -97,7 +97,6 @@ class Origins:
         self.source: Node | None = None
         self.backward = False
         self._passes = 0
-        self._thread = threading.get_ident()
 
     def of(self, node: Node) -> Origin | None:
         """The node's origin, if it was noted."""
@@ -106,7 +105,7 @@ class Origins:
     def note(self, node: Node) -> None:
         """Called for each node as it is made, or found to be there."""
         table = self.table
-        if node in table or threading.get_ident() != self._thread:
+        if node in table:
             return
         if self.source is not None:
             origin = table.get(self.source)
@@ -124,10 +123,7 @@ class Origins:
 
     @contextmanager
     def inside(self, module: Any) -> Iterator[None]:
-        """What is made inside belongs to a layer (of another thread's nothing is noted)."""
-        if threading.get_ident() != self._thread:
-            yield
-            return
+        """What is made inside belongs to a layer."""
         self._called += 1
         self.modules.append(module)
         self._calls.append(self._called)
@@ -149,24 +145,42 @@ class Origins:
             self.source, self.backward = before
 
 
-watch: Origins | None = None
-"""The origins being noted, or None: read by what makes nodes."""
+watched: dict[int, Origins] = {}
+"""The origins being noted, by thread. Empty while nobody watches: read by what makes nodes."""
+
+
+def current() -> Origins | None:
+    """The origins being noted in this thread, if they are."""
+    return watched.get(threading.get_ident()) if watched else None
+
+
+def note(node: Node) -> None:
+    """Note a node that was made, if this thread is watched."""
+    watch = watched.get(threading.get_ident())
+    if watch is not None:
+        watch.note(node)
 
 
 @contextmanager
 def watching() -> Iterator[Origins]:
-    """Note where the nodes come from that are made inside. A block in a block adds to the outer."""
-    global watch
-    before, watch = watch, watch or Origins()
+    """Note where the nodes come from that this thread makes inside.
+
+    A block in a block adds to the outer one.
+    """
+    thread = threading.get_ident()
+    before = watched.get(thread)
+    watch = watched[thread] = before or Origins()
     try:
         yield watch
     finally:
-        watch = before
+        if before is None:
+            watched.pop(thread, None)
 
 
 @contextmanager
 def passing() -> Iterator[None]:
     """Tell who watches that a pass of the compiler is running."""
+    watch = current()
     if watch is None:
         yield
     else:

@@ -109,6 +109,5 @@ def fill(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:
 
 def draws() -> np.random.Generator:
     """A source of random numbers on the host, by the seed and the next counter of `gl`."""
-    seed, counter = default_generator.get_state()
-    default_generator.set_state((seed, counter + 1))
+    seed, counter = default_generator.reserve(1)
     return np.random.Generator(np.random.Philox(key=np.array([seed, counter], np.uint64)))

@@ -50,10 +50,11 @@ class Module(Trainable):
         if mode.trace is not None:
             guard(lambda: self.training, ("training", self))  # recorded anew when it changes
         try:
-            if origins.watch is None:
+            watch = origins.current() if origins.watched else None
+            if watch is None:
                 result = self.forward(*args, **kwargs)
             else:
-                with origins.watch.inside(self):
+                with watch.inside(self):
                     result = self.forward(*args, **kwargs)
         except GraphError as error:
             place(error, self)

@@ -258,12 +258,19 @@ def _written(updates: Updates) -> list[Cell]:
 
     While something here holds a graph, the memory of the old values cannot be taken over.
     """
-    cells = []
-    for target, node in updates:
-        write(target, node)
-        cells.append(target._cell)
+    try:
+        _write(updates)
+    except KeyboardInterrupt:
+        _write(updates)  # all of them or none
+        raise
+    cells = [target._cell for target, _ in updates]
     updates.clear()
     return cells
+
+
+def _write(updates: Updates) -> None:
+    for target, node in updates:
+        write(target, node)
 
 
 def finish(updates: Updates, with_gradient: Sequence[Tensor]) -> None:

@@ -22,6 +22,7 @@ from glubina.graph.simplify import simplify
 from glubina.graph.techniques import left_out
 from glubina.graph.verify import verify
 from glubina.runtime import cache, compiler, observers, team
+from glubina.runtime.apart import apart
 from glubina.runtime.layout import Block, Laid, lay_plan, lower_all
 from glubina.runtime.loader import LoadError
 from glubina.runtime.observers import CompileEvent
@@ -42,7 +43,7 @@ def build(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int
         their buffers.
     donated: for each output the number of the input whose buffer it may overwrite, or -1.
     """
-    target, started = host(), time.perf_counter()
+    target, started = apart(host), time.perf_counter()
     key = program_key(outputs, inputs, donated, target)
     watched = bool(observers.schedules)  # who wants to see the kernels is shown them made
     found = None if watched else cache.load_program(key)

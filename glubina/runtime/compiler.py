@@ -16,6 +16,7 @@ from llvmlite.binding import ffi
 
 from glubina.codegen.target import Target
 from glubina.runtime.cache import Cache, open_cache
+from glubina.runtime.gate import gate
 from glubina.runtime.limits import default_threads
 
 
@@ -89,7 +90,8 @@ def unbundle(data: bytes) -> list[bytes]:
 def _compile_all(modules: Iterable[str], count: int, target: Target) -> list[bytes]:
     """Compile `count` modules, each by itself, on several threads.
 
-    They begin while the modules are still being made, which happens on this thread only.
+    They begin while the modules are still being made, which happens on this thread only; LLVM is
+    never at work on it, as Ctrl-C may interrupt this thread anywhere.
     """
     results: list[bytes] = [b""] * count
     errors: list[BaseException] = []
@@ -100,23 +102,27 @@ def _compile_all(modules: Iterable[str], count: int, target: Target) -> list[byt
             if errors:
                 continue
             try:
-                results[item[0]] = _object_code(item[1], target)
+                with gate.inside():
+                    results[item[0]] = _object_code(item[1], target)
             except BaseException as error:
                 errors.append(error)
 
-    helpers = max(1, min(default_threads(), count)) - 1
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(helpers)]
-    for thread in threads:
-        thread.start()
+    workers = min(default_threads(), count)
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
     try:
+        for thread in threads:
+            thread.start()
         for item in enumerate(modules):
             queue.put(item)
+    except BaseException as error:
+        errors.append(error)  # what is in the queue is let go
+        raise
     finally:
-        for _ in range(helpers + 1):
+        for _ in threads:
             queue.put(None)
-        work()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
     if errors:
         raise errors[0]
     return results

@@ -18,8 +18,9 @@ _SMALL = 1 << 20  # arenas below this are had without asking how much memory the
 class Frame:
     """What the native driver reads and writes during one run, laid out as it expects.
 
-    `addresses` takes the addresses of the inputs and then of the outputs; the driver copies them
-    to where they belong in the table. Raises MemoryError if the arena does not fit.
+    `addresses` takes a zero for the count of steps done, and then the addresses of the inputs and
+    of the outputs; the driver copies them to where they belong in the table. Raises MemoryError if
+    the arena does not fit.
     """
 
     def __init__(self, plan: Plan, functions: Mapping[str, int], flags: Sequence[int]) -> None:
@@ -31,8 +32,6 @@ class Frame:
 
         self.status, status = self._words([0] * STATUS_WORDS)
         self.ticks, self.ticks_address = self._words([0] * len(plan.calls))
-        words, addresses = self._words([0] * (len(plan.inputs) + len(plan.outputs)))
-        self.addresses = words.data
         slots = _external_slots(plan)
         job = [0] * driver.JOB_WORDS
         job[driver.JOB_CALLS] = self._calls(plan, functions, flags)
@@ -41,11 +40,14 @@ class Frame:
         job[driver.JOB_THREADS] = 1
         job[driver.JOB_PATCHES] = len(slots) // 2
         job[driver.JOB_SLOTS] = self._words(slots)[1]
-        job[driver.JOB_ADDRESSES] = addresses
         job[driver.JOB_ENTRIES] = len(plan.table)
         self._entries = len(plan.table) if any(call.turn for call in plan.calls) else 0
         self._rows = Buffer(0)
-        self.job, self.job_address = self._words(job)
+        external = len(plan.inputs) + len(plan.outputs)
+        # the addresses follow the job, whose last word is the count of steps done
+        self.job, self.job_address = self._words(job + [0] * external)
+        self.job[driver.JOB_ADDRESSES] = self.job_address + 8 * driver.JOB_WORDS
+        self.addresses = self.job[driver.JOB_DONE :].data
         self.set_threads(1, 1)
 
     def set_threads(self, wanted: int, threads: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
@@ -31,12 +32,14 @@ def _cores() -> int:
     """Physical cores on which the scheduler may put this process."""
     if not hasattr(os, "sched_getaffinity"):  # macOS
         return os.cpu_count() or 1
-    cpus = os.sched_getaffinity(0)
-    cores = set()
-    for cpu in cpus:
-        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        cores.add(_read(path) or str(cpu))
-    return len(cores)
+    return len({_core(cpu) for cpu in os.sched_getaffinity(0)})
+
+
+@functools.cache
+def _core(cpu: int) -> str:
+    """The core that a CPU of the system is a thread of."""
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    return _read(path) or str(cpu)
 
 
 def cpu_quota(folders: list[Path]) -> float:

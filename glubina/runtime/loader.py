@@ -10,6 +10,7 @@ import llvmlite.binding as llvm
 
 from glubina.codegen.target import host
 from glubina.runtime.compiler import initialise, target_machine, unbundle
+from glubina.runtime.gate import gate
 
 _numbers = itertools.count()
 
@@ -38,7 +39,8 @@ def load(code: bytes, symbols: Iterable[str]) -> Library:
             builder.add_object_img(part)
         for name in names:
             builder.export_symbol(name)
-        tracker = builder.link(_linker(), f"glubina-{next(_numbers)}")
+        with gate.inside():
+            tracker = builder.link(_linker(), f"glubina-{next(_numbers)}")
     except (RuntimeError, ValueError) as error:
         raise LoadError(f"compiled code could not be loaded: {error}") from error
     return Library({name: tracker[name] for name in names}, tracker)

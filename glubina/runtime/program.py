@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from glubina.codegen import driver
 from glubina.runtime import observers
+from glubina.runtime.apart import apart
 from glubina.runtime.buffer import Buffer
 from glubina.runtime.frame import Frame
 from glubina.runtime.loader import load
@@ -50,11 +51,13 @@ class Program:
 
     def __init__(self, plan: Plan, object_code: bytes) -> None:
         self.plan = plan.validate()
-        self._library = load(object_code, [c.symbol for c in plan.calls if not c.turn])
+        symbols = [call.symbol for call in plan.calls if not call.turn]
+        self._library, native = apart(lambda: (load(object_code, symbols), native_driver()))
         self._flags = call_flags(plan)
         self._shared = deserves_threads(plan)
-        self._call = native_driver().run if plan.calls else _do_nothing
-        self._pack = struct.Struct(f"{len(plan.inputs) + len(plan.outputs)}Q").pack_into
+        self._call = native.run if plan.calls else _do_nothing
+        # a zero for the steps done, which the driver counts, and the addresses after it
+        self._pack = struct.Struct(f"{1 + len(plan.inputs) + len(plan.outputs)}Q").pack_into
         # a run takes a frame and puts it back; `pop` and `append` of a list are atomic
         self._frames: list[Frame] = []
 
@@ -87,7 +90,7 @@ class Program:
         """
         frame = self._take_frame()
         try:
-            self._pack(frame.addresses, 0, *addresses)
+            self._pack(frame.addresses, 0, 0, *addresses)
             wanted = threads or TEAM.threads
             if wanted != frame.wanted or frame.threads > TEAM.size:
                 self._set_threads(frame, wanted)
@@ -100,6 +103,9 @@ class Program:
             raise ValueError(
                 f"a program with {count} inputs and outputs was given {len(addresses)}"
             ) from None
+        except BaseException as error:
+            _mark(error, frame)
+            raise
         finally:
             if len(self._frames) < _KEPT_FRAMES:
                 self._frames.append(frame)
@@ -124,7 +130,7 @@ class Program:
         self._check(inputs, outputs)
         frame = self._take_frame()
         try:
-            self._pack(frame.addresses, 0, *[buffer.address for buffer in (*inputs, *outputs)])
+            self._pack(frame.addresses, 0, 0, *[buffer.address for buffer in (*inputs, *outputs)])
             self._set_threads(frame, threads or TEAM.threads)
             deadline = 0 if seconds is None else time.monotonic_ns() + int(seconds * 1e9)
             frame.set_steps(steps, deadline)
@@ -133,6 +139,9 @@ class Program:
             elif self._call(frame.job_address, TEAM.address):
                 raise self._error(frame)
             return int(frame.job[driver.JOB_DONE]) if self.plan.calls else steps
+        except BaseException as error:
+            _mark(error, frame)
+            raise
         finally:
             frame.set_steps(1, 0)
             if len(self._frames) < _KEPT_FRAMES:
@@ -174,6 +183,14 @@ class Program:
         """Raise ValueError for buffers that do not fit the plan."""
         _check_buffers("input", inputs, self.plan.inputs)
         _check_buffers("output", outputs, self.plan.outputs)
+
+
+def _mark(error: BaseException, frame: Frame) -> None:
+    """Tell whoever catches an error how many steps were done before it came.
+
+    Signals (Ctrl-C) wait until native code returns, which may have done all it was asked for.
+    """
+    error.steps_done = int(frame.job[driver.JOB_DONE])  # type: ignore[attr-defined]
 
 
 def _do_nothing(job: int, team: int) -> int:

@@ -9,12 +9,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from glubina.codegen import driver
 from glubina.codegen.target import host
 from glubina.runtime import compiler
+from glubina.runtime.apart import apart
 from glubina.runtime.buffer import Buffer
 from glubina.runtime.limits import default_threads
 from glubina.runtime.loader import Library, load
@@ -23,6 +24,8 @@ from glubina.runtime.loader import Library, load
 SPIN_NANOSECONDS = 200_000
 # Pauses (about 20 ns each) in a barrier before the core is offered to others.
 BARRIER_PAUSES = 300
+# How long what the process may use of the machine is taken to stay the same.
+LOOK_SECONDS = 1.0
 
 _SYMBOLS = ("glubina_run", "glubina_work", "glubina_team_begin", "glubina_team_end")
 
@@ -64,7 +67,8 @@ class Team:
 
     def __init__(self) -> None:
         self._chosen: int | None = None
-        self._default: int | None = None
+        self._default = 1
+        self._allowed: set[int] = set()
         self._adapts = True
         self._begin()
 
@@ -75,15 +79,30 @@ class Team:
         self._helpers: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._looked_until = 0.0
 
     @property
     def threads(self) -> int:
-        """How many threads a program gets unless told otherwise."""
+        """How many threads a program gets unless told otherwise.
+
+        What the process may use (the scheduler's affinity, the container's quota) may change while
+        it runs: a look at it is good for a second.
+        """
         if self._chosen is not None:
             return self._chosen
-        if self._default is None:
-            self._default = default_threads()
+        if time.monotonic() >= self._looked_until:
+            self._look()
         return self._default
+
+    def _look(self) -> None:
+        self._default = min(default_threads(), driver.MAX_THREADS)
+        self._looked_until = time.monotonic() + LOOK_SECONDS
+        if hasattr(os, "sched_getaffinity"):
+            allowed = os.sched_getaffinity(0)
+            if allowed != self._allowed:  # the helpers go where this thread may go
+                self._allowed = allowed
+                for helper in list(self._helpers):
+                    _put_on(helper, allowed)
 
     def choose(self, threads: int | None) -> None:
         """Set how many threads programs get; None for as many as there are cores to use."""
@@ -114,11 +133,17 @@ class Team:
                 self._words[driver.TEAM_UNTIL // 8] = 0
 
     def grow(self, threads: int) -> int:
-        """Start helpers until there are `threads` with the caller; returns how many there are."""
-        with self._lock:
+        """Start helpers until there are `threads` with the caller; returns how many there are.
+
+        There may be fewer: where the system gives no more threads, programs run on those it gave.
+        """
+        apart(self._grow, threads)
+        return self.size
+
+    def _grow(self, threads: int) -> None:
+        with self._lock, suppress(RuntimeError):  # can't start new thread
             while self.size < threads and not self._closed:
                 self._start(self.size)
-            return self.size
 
     def _start(self, index: int) -> None:
         native = native_driver()
@@ -155,6 +180,12 @@ class Team:
     def reset_after_fork(self) -> None:
         """In a child process: forget the parent's helpers, which are not in it."""
         self._begin()
+
+
+def _put_on(thread: threading.Thread, cpus: set[int]) -> None:
+    if thread.native_id is not None:
+        with suppress(OSError):
+            os.sched_setaffinity(thread.native_id, cpus)
 
 
 TEAM = Team()

@@ -18,8 +18,6 @@ from glubina.tensor.mode import mode
 if TYPE_CHECKING:
     from glubina.tensor.handle import Tensor
 
-_losses: list[weakref.ref[Cell]] = []
-
 
 def leaves_of(node: Node) -> tuple[list[Leaf], set[Node]]:
     """The leaves with owners that a node's derivatives lead to, and all the nodes on the way."""
@@ -72,7 +70,7 @@ def backward(
             cell = reference()
             if cell is not None and cell.keep and cell.node in inside:
                 cell.keep, cell.freed = False, True
-    _losses.append(weakref.ref(tensor._cell))
+    made.losses.append(weakref.ref(tensor._cell))
 
 
 def _scalar(tensor: Tensor, gradient: Operand | None) -> Node:
@@ -115,6 +113,6 @@ def _accumulate(owner: Tensor, gradient: Node, create_graph: bool) -> None:
 
 def recent_losses() -> Iterable[Cell]:
     """The cells of the losses since the last call that someone still holds."""
-    cells = [cell for ref in _losses if (cell := ref()) is not None]
-    _losses.clear()
+    cells = [cell for ref in made.losses if (cell := ref()) is not None]
+    made.losses.clear()
     return cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import TYPE_CHECKING
 
@@ -45,13 +46,15 @@ class TensorBase:
         return self._cell.node.size
 
 
-class _Made:
-    """What `wrap` makes, and what it has made that is still pending."""
+class _Made(threading.local):
+    """What `wrap` makes, and what it has made in this thread that is still pending."""
 
     kind: type[Tensor]
 
     def __init__(self) -> None:
-        self.pending: list[weakref.ref[Cell]] = []
+        self.pending: list[weakref.ref[Cell]] = _List()
+        _lists.append(weakref.ref(self.pending))
+        self.losses: list[weakref.ref[Cell]] = []  # of which `backward` was called
         self.limit = 4096
         self.differentiated = 0  # calls of differentiated functions since something was worked out
 
@@ -60,10 +63,33 @@ class _Made:
         found = [c for r in self.pending if (c := r()) is not None and c.value() is None]
         cells = list(dict.fromkeys(found))  # a cell is entered anew at each write
         if len(cells) < len(self.pending):
-            self.pending = [_ref(c) for c in cells]
+            self.pending[:] = [_ref(c) for c in cells]
         self.limit = max(4096, 2 * len(cells))
         return cells
 
+    def foreign(self) -> frozenset[Cell]:
+        """The pending cells that someone holds and that other threads made."""
+        _orphans[:] = [r for r in _orphans if (c := r()) is not None and c.value() is None]
+        lists = [found for r in list(_lists) if (found := r()) is not None]
+        if len(lists) < len(_lists):
+            _lists[:] = [weakref.ref(found) for found in lists]
+        refs = [r for found in lists if found is not self.pending for r in list(found)]
+        cells = [c for r in (*refs, *_orphans) if (c := r()) is not None and c.value() is None]
+        return frozenset(cells)
+
+
+_orphans: list[weakref.ref[Cell]] = []
+
+
+class _List(list[weakref.ref[Cell]]):
+    """What is pending of a thread. When the thread ends, the rest is remembered."""
+
+    # held here, because at the end of the interpreter a module's globals go first
+    def __del__(self, orphans: list[weakref.ref[Cell]] = _orphans) -> None:
+        orphans.extend(self)
+
+
+_lists: list[weakref.ref[_List]] = []
 
 made = _Made()
 _new = object.__new__
@@ -107,9 +133,9 @@ def consume(tensor: Tensor) -> Node:
     node = cell.node
     if not mode.grad:
         return _value_node(cell, node)
+    if mode.trace is not None:
+        node = mode.trace.read(cell, node)
     if type(node) is Leaf:
-        if mode.trace is not None:
-            mode.trace.read(cell, node)
         if tensor._requires_grad:
             if node.origin is not None:
                 node.used = True
@@ -127,16 +153,16 @@ def consume_value(tensor: Tensor) -> Node:
 def _value_node(cell: Cell, node: Node) -> Node:
     """Just the value: a pending leaf that nobody used as one is seen through."""
     found = cell.leaf or node
-    if type(found) is Leaf:
-        if mode.trace is not None:
-            mode.trace.read(cell, found)
-        if found.origin is not None:
-            if not found.used:
-                return found.origin
-            if mode.trace is None:
-                from glubina.tensor.realise import realise_pending
+    if mode.trace is not None:
+        found = mode.trace.read(cell, found)
+    if type(found) is Leaf and found.origin is not None:
+        if not found.used:
+            return found.origin
+        if mode.trace is None:
+            from glubina.tensor.realise import realise, realise_pending
 
-                realise_pending()
+            realise_pending()
+            realise([cell])  # another thread's
     return found
 
 

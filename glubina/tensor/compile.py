@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import numpy as np
 
+from glubina.tensor import locks
 from glubina.tensor.base import TensorBase
 from glubina.tensor.cell import Cell
 from glubina.tensor.convert import as_tensor
@@ -72,8 +73,12 @@ class Compiled(Generic[P, R]):
         for recording in recordings:
             if recording.holds():
                 return recording
-        recording = record(self._function, args, kwargs, self._keep)
-        recordings.insert(0, recording)
+        with locks.work:
+            for recording in recordings:
+                if recording.holds():  # another thread has made it meanwhile
+                    return recording
+            recording = record(self._function, args, kwargs, self._keep)
+            recordings.insert(0, recording)
         self._count += 1
         if self._count % _MANY_RECORDINGS == 0:
             warnings.warn(

@@ -34,7 +34,8 @@ def apart() -> Iterator[None]:
             for cell in made.alive()
             if all(n.op is not STAND_IN for n in topological([cell.node]))
         ]
-        made.pending = before + [weakref.ref(cell) for cell in own]
+        before.extend(weakref.ref(cell) for cell in own)
+        made.pending = before
 
 
 class Context:

@@ -254,4 +254,4 @@ def _restored(array: NDArray[Any], requires_grad: bool) -> Tensor:
     return settled(leaf_of_array(array)).requires_grad_(requires_grad)
 
 
-made.kind = Tensor
+type(made).kind = Tensor

@@ -53,21 +53,30 @@ def outlined(function: Callable[..., Any], args: Any, kwargs: Any, keep: bool) -
     arguments: list[Cell] = []
     inside = _placeholders((args, kwargs), arguments, {})
     first = [cell.node for cell in arguments]
-    mode.trace = trace
-    # what the function makes and leaves behind will never have a value: it is not waited for
-    pending, made.pending = made.pending, []
+    pending = made.pending
     try:
-        returned = function(*inside[0], **inside[1])
-        results: list[Tensor] = []
-        form = _form(returned, results)
-        nodes = [consume_value(t) for t in results]
-        yield _outline(trace, arguments, first, form, nodes, keep)
+        try:
+            mode.trace = trace
+            # what the function makes and leaves behind will never have a value: nobody waits for it
+            made.pending = []
+            returned = function(*inside[0], **inside[1])
+            results: list[Tensor] = []
+            form = _form(returned, results)
+            nodes = [consume_value(t) for t in results]
+            yield _outline(trace, arguments, first, form, nodes, keep)
+        finally:
+            _end(trace, pending)
     finally:
-        mode.trace, made.pending = None, pending
-        for tensor, before in trace.gradients.items():
-            tensor.grad = before
-        for cell, content in trace.written.items():
-            content.restore(cell)
+        _end(trace, pending)  # once more: Ctrl-C may have come between
+
+
+def _end(trace: Trace, pending: list[Any]) -> None:
+    """Leave everything as it was before the recording."""
+    mode.trace, made.pending = None, pending
+    for tensor, before in trace.gradients.items():
+        tensor.grad = before
+    for cell, content in trace.written.items():
+        content.restore(cell)
 
 
 def translated(function: Callable[..., Any], *args: Any) -> Translation:
@@ -146,9 +155,10 @@ def _outline(
     starts = [content.node for content in trace.written.values()]
     outputs = [_value(cell) for cell in cells]
     for generator, draws in trace.draws.items():
-        cells.append(generator.cell())
-        starts.append(generator.cell().node)
-        outputs.append(advanced(generator.cell().node, draws))
+        key = trace.keys[generator]
+        cells.append(key)
+        starts.append(key.node)
+        outputs.append(advanced(key.node, draws))
     gradients: list[Tensor] = []
     for tensor, before in trace.gradients.items():
         if tensor._cell in arguments:

@@ -18,6 +18,7 @@ from glubina.graph.ops.marker import GRADIENT
 from glubina.graph.ops.source import INPUT
 from glubina.graph.simplify import simplify
 from glubina.runtime.buffer import Buffer
+from glubina.tensor import locks
 from glubina.tensor.cell import Leaf, buffer_of_number
 from glubina.tensor.errors import IndexRangeError, TraceError
 from glubina.tensor.ranges import Sites, located
@@ -89,6 +90,10 @@ class Compiled:
         except (RuntimeError, IndexRangeError) as error:
             self._raise_located(error, inputs)
             raise
+
+    def finished(self, error: BaseException) -> int:
+        """How many steps were done when Ctrl-C came, if nothing is left to do after them."""
+        return 0 if self.plan is None else getattr(error, "steps_done", 0)
 
     def run_many(
         self,
@@ -175,13 +180,17 @@ def buffer_of(leaf: Leaf) -> Buffer:
     if buffer is None:
         if leaf.number is not None:
             buffer = leaf.buffer = buffer_of_number(leaf.number, leaf.dtype)
-        elif leaf.error is not None:
+            return buffer
+        with locks.work:  # another thread may be working it out
+            buffer = leaf.buffer
+        if buffer is not None:
+            return buffer
+        if leaf.error is not None:
             raise leaf.error.with_traceback(None)
-        else:
-            raise TraceError(
-                "the value of an argument of a compiled function was asked for: while the function "
-                "is recorded there is none (and what it keeps outside itself has none afterwards)"
-            )
+        raise TraceError(
+            "the value of an argument of a compiled function was asked for: while the function "
+            "is recorded there is none (and what it keeps outside itself has none afterwards)"
+        )
     return buffer
 
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from glubina.graph import ops
 from glubina.graph.errors import ShapeError
 from glubina.graph.node import DType, Node, Shape
 from glubina.tensor.axes import as_shape, given_shape
 from glubina.tensor.base import consume_value, wrap
-from glubina.tensor.cell import Cell, leaf_of_array
+from glubina.tensor.cell import leaf_of_array
 from glubina.tensor.convert import Operand, as_tensor
 from glubina.tensor.errors import DTypeError
 from glubina.tensor.mode import mode
@@ -33,13 +33,14 @@ _LIMIT = 1 << 64
 
 
 class Generator:
-    """A source of random numbers: a seed, and a counter of the draws made so far."""
+    """A source of random numbers: a seed, and a counter of the draws made so far.
+
+    Threads that draw from one generator get different numbers, which of them in no fixed order.
+    """
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed % _LIMIT
         self.counter = 0
-        self._cell: Cell | None = None
-        self._held = (self.seed, 0)
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin anew with another seed."""
@@ -60,46 +61,86 @@ class Generator:
         """The (seed, counter) of the next draw, as a node."""
         if mode.trace is not None:
             return mode.trace.random_key(self)
-        values = self._state()
-        self.counter += 1
-        return leaf_of_array(values)
+        return leaf_of_array(np.array(self.reserve(1), np.uint64))
 
-    def cell(self) -> Cell:
-        """The cell that holds (seed, counter) for compiled functions."""
-        if self._cell is None:
-            self._cell = Cell(leaf_of_array(self._state()))
-            self._held = (self.seed, self.counter)
-        return self._cell
+    def reserve(self, draws: int) -> tuple[int, int]:
+        """Count so many draws as made; returns the state before them, by which they are made."""
+        with _reserving:
+            counter = self.counter
+            self.counter = counter + draws
+        return self.seed, counter
 
-    def synchronise(self) -> None:
-        """Bring the cell up to date with the draws made outside compiled functions."""
-        if self._held != (self.seed, self.counter):
-            cell = self.cell()
-            cell.node, cell.leaf = leaf_of_array(self._state()), None
-            self._held = (self.seed, self.counter)
-
-    def forget(self) -> None:
-        """Do not trust the cell: a compiled function failed on its way."""
-        self._held = (-1, -1)
-
-    def advance(self, draws: int) -> None:
-        """Count the draws that a compiled function made; it has counted them in the cell."""
-        self.counter += draws
-        self._held = (self.seed, self.counter)
-
-    def _state(self) -> NDArray[np.uint64]:
-        return np.array((self.seed, self.counter), np.uint64)
+    def restore(self, before: tuple[int, int], after: tuple[int, int]) -> None:
+        """Go back to the state `before` if nobody drew since it was `after`."""
+        with _reserving:
+            if self.get_state() == after:
+                self.set_state(before)
 
     def bits(self, shape: Shape) -> Node:
         """Uniform 32-bit numbers (uint32): one draw."""
         return ops.random_bits(self.key(), 0, shape)
 
 
-default_generator = Generator()
+class _OfThread(threading.local):
+    generator: Generator | None = None
+
+
+class _DefaultGenerator(Generator):
+    """The process's generator, or a thread's own where the thread has set a seed."""
+
+    def __init__(self) -> None:
+        self._of_thread = _OfThread()
+        self._shared = Generator()
+
+    def _here(self) -> Generator:
+        return self._of_thread.generator or self._shared
+
+    @property
+    def seed(self) -> int:
+        return self._here().seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._here().seed = value
+
+    @property
+    def counter(self) -> int:
+        return self._here().counter
+
+    @counter.setter
+    def counter(self, value: int) -> None:
+        self._here().counter = value
+
+    def reserve(self, draws: int) -> tuple[int, int]:
+        return self._here().reserve(draws)
+
+    def manual_seed(self, seed: int) -> Generator:
+        if threading.current_thread() is not threading.main_thread():
+            self._of_thread.generator = Generator(seed)
+        else:
+            self._shared.manual_seed(seed)
+        return self
+
+
+_reserving = threading.Lock()
+default_generator: Generator = _DefaultGenerator()
+
+
+def _after_fork() -> None:
+    global _reserving
+    _reserving = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def manual_seed(seed: int) -> Generator:
-    """Make the random numbers that follow a function of this seed."""
+    """Make the random numbers that follow a function of this seed.
+
+    In the main thread this is for the whole process. Any other thread that sets a seed has numbers
+    of its own from then on: what it computes does not depend on what others draw meanwhile.
+    """
     return default_generator.manual_seed(seed)
 
 

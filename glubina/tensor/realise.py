@@ -13,7 +13,7 @@ from glubina.graph.errors import GraphError, IndexRangeError
 from glubina.graph.node import DType, Node, Shape
 from glubina.graph.ops.host import calls_exist
 from glubina.runtime.buffer import Buffer
-from glubina.tensor import programs, ranges
+from glubina.tensor import locks, programs, ranges
 from glubina.tensor.anomaly import leaf_values
 from glubina.tensor.base import made
 from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
@@ -47,8 +47,11 @@ def realise(cells: Iterable[Cell]) -> None:
 
     Raises the error of what one of them depends on and could not be worked out before.
     """
-    for error in _realised(cells):
-        raise error.with_traceback(None)
+    cells = [cell for cell in cells if cell.value() is None]
+    if cells:
+        with locks.work:  # another thread may be at work on some of them
+            for error in _realised(cells):
+                raise error.with_traceback(None)
 
 
 def _realised(cells: Iterable[Cell]) -> list[BaseException]:
@@ -74,7 +77,11 @@ def realise_pending() -> None:
 
     What cannot be worked out says so to who asks for it: a traceback may hold it, and nobody else.
     """
-    cells = made.alive()
+    with locks.work:
+        _realise_pending(made.alive())
+
+
+def _realise_pending(cells: list[Cell]) -> None:
     calling = [c for c in cells if has_calls([c.node])] if calls_exist() else []
     apart = set(map(id, calling))  # what a Python function raises harms nothing else
     for group in ([c for c in cells if id(c) not in apart], calling):
@@ -137,12 +144,9 @@ def _without_spoiled(targets: list[_Target], others: Sequence[_Target]) -> dict[
             healthy.append(target)
             continue
         spoiled[id(target)] = error
-        before = target.before
-        leaf = _released(target)
-        if before is not None and before.nbytes == leaf.size * leaf.dtype.itemsize:
-            leaf.buffer = before  # an update keeps the old value
-        else:
-            leaf.error = error
+        before, leaf = target.before, _leaf(target)
+        _release([target], [leaf])
+        _give_up(leaf, before, error)
     if healthy:
         spoiled |= _realise(healthy, others)
     return spoiled
@@ -203,30 +207,37 @@ def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffe
     made.differentiated = 0
     detector = mode.detector
     nodes = [] if detector is None else [_node(target) for target in targets]
-    leaves = [_released(target) for target in targets]
-    outputs = [
-        # what is overwritten could not be gone through again by a detective
-        Buffer(size) if take < 0 or detector is not None else _destination(inputs, take, size)
-        for take, size in zip(compiled.takes, compiled.sizes)
-    ]
+    leaves = [_leaf(target) for target in targets]
+    # of what is an input the old value is found there: a reference more would keep its memory
+    olds = [None if take >= 0 else t.before for t, take in zip(targets, compiled.replaces)]
+    outputs: list[Buffer] = []
+    done = False
     try:
+        _release(targets, leaves)
+        outputs += [
+            # what is overwritten could not be gone through again by a detective
+            Buffer(size) if take < 0 or detector is not None else _destination(inputs, take, size)
+            for take, size in zip(compiled.takes, compiled.sizes)
+        ]
         compiled.run(inputs, outputs)
         if detector is not None:
             detector.check(nodes, outputs, leaf_values)
+        done = True
+        for leaf, buffer in zip(leaves, outputs):
+            leaf.buffer = buffer
     except BaseException as error:
-        # an update keeps the old value; what had none and depends on what is wrong raises the
-        # error when it is asked for
-        saved = _saved(compiled, error, inputs, outputs)
-        for number, (leaf, take) in enumerate(zip(leaves, compiled.replaces)):
-            if take >= 0:
-                leaf.buffer = inputs[take]
-            elif number in saved:
-                leaf.buffer = outputs[number]
-            else:
-                leaf.error = error
+        _release(targets, leaves)
+        if done or (detector is None and compiled.finished(error)):
+            for leaf, buffer in zip(leaves, outputs):  # Ctrl-C: all of it is done, or none
+                leaf.buffer = buffer
+        else:
+            saved = _saved(compiled, error, inputs, outputs)
+            for number, (leaf, take) in enumerate(zip(leaves, compiled.replaces)):
+                if number in saved:
+                    leaf.buffer = outputs[number]
+                else:
+                    _give_up(leaf, inputs[take] if take >= 0 else olds[number], error)
         raise
-    for leaf, buffer in zip(leaves, outputs):
-        leaf.buffer = buffer
 
 
 def _saved(
@@ -239,19 +250,36 @@ def _saved(
     return ranges.healthy(compiled.graph[0], compiled.graph[1], inputs, new, outputs)
 
 
-def _released(target: _Target) -> Leaf:
-    """The leaf that takes the value; the graph is let go where derivatives no longer need it."""
-    target.before = None
+def _give_up(leaf: Leaf, old: Buffer | None, error: BaseException) -> None:
+    """An update keeps the old value; what had none raises the error when it is asked for."""
+    if old is not None and old.nbytes == leaf.size * leaf.dtype.itemsize:
+        leaf.buffer = old
+    elif isinstance(error, Exception):
+        leaf.error = error
+    else:
+        leaf.error = GraphError("this value is not there: working it out was interrupted (Ctrl-C)")
+
+
+def _leaf(target: _Target) -> Leaf:
+    """The leaf that takes the value."""
     if type(target) is Leaf:
-        target.origin = None
         return target
-    cell: Cell = target  # type: ignore[assignment]
-    node = cell.node
-    leaf = cell.leaf = placeholder(node.shape, node.dtype)
-    if not cell.keep:
-        leaf.freed = cell.freed
-        cell.node = leaf
-    return leaf
+    node = target.node  # type: ignore[union-attr]
+    return placeholder(node.shape, node.dtype)
+
+
+def _release(targets: list[_Target], leaves: list[Leaf]) -> None:
+    """Put the leaves in their places; graphs are let go where derivatives no longer need them."""
+    for target, leaf in zip(targets, leaves):
+        target.before = None
+        if type(target) is Leaf:
+            target.origin = None
+            continue
+        cell: Cell = target  # type: ignore[assignment]
+        cell.leaf = leaf
+        if not cell.keep:
+            leaf.freed = cell.freed
+            cell.node = leaf
 
 
 def settle(cell: Cell, buffer: Buffer, shape: Shape, dtype: DType) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from glubina.graph.node import Node
 from glubina.runtime.buffer import Buffer
-from glubina.tensor import programs
+from glubina.tensor import locks, programs
 from glubina.tensor.anomaly import all_finite
-from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer
+from glubina.tensor.cell import Cell, Leaf, leaf_of_array, leaf_of_buffer
 from glubina.tensor.convert import settled
 from glubina.tensor.errors import TraceError
 from glubina.tensor.mode import mode
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from glubina.tensor.anomaly import Detector
     from glubina.tensor.handle import Tensor
     from glubina.tensor.random import Generator
-
-R = TypeVar("R")
 
 _SLICE = 0.05  # seconds of native steps between two looks at Python's signals
 
@@ -82,8 +79,46 @@ def _source(trace: Trace, first: list[Node], leaf: Leaf) -> _Source:
     return programs.buffer_of(leaf)
 
 
+class _Draws:
+    """What a recording draws from a generator: how often, by the key in which cell.
+
+    held: the state of chance that the cell is known to hold; the program counts on in it.
+    """
+
+    def __init__(self, generator: Generator, count: int, cell: Cell) -> None:
+        self.generator = generator
+        self.count = count
+        self.cell = cell
+        self.held: tuple[int, int] | None = None
+        self.state, self.steps = (0, 0), 0
+
+    def reserve(self, steps: int) -> None:
+        """Take the numbers for so many steps, and bring the cell there if it is elsewhere."""
+        self.steps = steps
+        self.state = self.generator.reserve(self.count * steps)
+        if self.held != self.state:
+            leaf = leaf_of_array(np.array(self.state, np.uint64))
+            self.cell.node, self.cell.leaf = leaf, None
+        self.held = None
+
+    def used(self, steps: int) -> None:
+        """So many of the steps were done; what was reserved for others is given back."""
+        if steps:
+            self.held = self._after(steps)
+        if steps < self.steps:
+            self.generator.restore(self._after(steps), self._after(self.steps))
+
+    def _after(self, steps: int) -> tuple[int, int]:
+        return self.state[0], self.state[1] + self.count * steps
+
+
 class Recording:
-    """One recorded run of a function: the program, and where its inputs and outputs live."""
+    """One recorded run of a function: the program, and where its inputs and outputs live.
+
+    Runs that change something have the `lock` and follow one another; others may overlap.
+    """
+
+    lock: Any
 
     def __init__(
         self,
@@ -101,7 +136,7 @@ class Recording:
             if id(tensor) in kept or before is not None:
                 self.guards.append((_same_gradient(tensor, before), True))
         self.callbacks = list(trace.callbacks.values())
-        self.draws: list[tuple[Generator, int]] = list(trace.draws.items())
+        self.draws = [_Draws(g, count, trace.keys[g]) for g, count in trace.draws.items()]
         # cells that the function knows from outside, which must not be its arguments too
         self.own = own
         # the outputs and the program's inputs as they were recorded, for a detective
@@ -134,6 +169,7 @@ class Recording:
             else:
                 self.anew.append(number)
         self.results = self.outputs[len(targets) :]
+        locks.give_lock(self)
 
     def holds(self) -> bool:
         """Whether the Python values are still those it was recorded with."""
@@ -149,7 +185,13 @@ class Recording:
                 "a compiled function was given a tensor that it also knows from outside, and "
                 "changes one of the two in place: use either the argument or the outer tensor"
             )
-        inputs = self._gather(arguments)
+        if not self.targets:
+            return self._replay(arguments)
+        with self.lock:
+            return self._replay(arguments)
+
+    def _replay(self, arguments: list[Cell]) -> Any:
+        inputs = self._gather(arguments, 1)
         detector = mode.detector
         outputs: list[Buffer] | None = None
         if detector is None:
@@ -166,10 +208,18 @@ class Recording:
                 self.program.run(inputs, outputs)
             else:
                 self._run_checked(detector, inputs, outputs)
-        except BaseException:
-            self._forget()
+        except BaseException as error:
+            # Ctrl-C waits for the program: all that it does is done, or nothing
+            if detector is None and self.program.finished(error):
+                self._finish(arguments, inputs, outputs, 1, own)
+            else:
+                self._finish_draws(0)
             raise
-        return self._finish(arguments, inputs, outputs, 1, own)
+        try:
+            return self._finish(arguments, inputs, outputs, 1, own)
+        except KeyboardInterrupt:
+            self._finish(arguments, inputs, outputs, 1, own)
+            raise
 
     def _destinations(self, inputs: list[Buffer]) -> list[Buffer]:
         """Where the changed cells' values go: into their own memory, if it may be overwritten."""
@@ -195,22 +245,15 @@ class Recording:
 
         detector.check(nodes, outputs, bindings, self.reads)
 
-    def _run(self, run: Callable[[], R]) -> R:
-        try:
-            return run()
-        except BaseException:
-            self._forget()
-            raise
+    def _finish_draws(self, steps: int) -> None:
+        for draws in self.draws:
+            draws.used(steps)
 
-    def _forget(self) -> None:
-        for generator, _ in self.draws:
-            generator.forget()
-
-    def _gather(self, arguments: list[Cell]) -> list[Buffer]:
+    def _gather(self, arguments: list[Cell], steps: int) -> list[Buffer]:
         for callback in self.callbacks:
             callback()
-        for generator, _ in self.draws:
-            generator.synchronise()
+        for draws in self.draws:
+            draws.reserve(steps)
         inputs = self.inputs.copy()
         for i, cell in self.cells:
             leaf = cell.leaf
@@ -230,9 +273,8 @@ class Recording:
         steps: int,
         own: bool = False,
     ) -> Any:
-        """Give the cells their new buffers (but for those overwritten: `own`); the results."""
-        for generator, draws in self.draws:
-            generator.advance(draws * steps)
+        """Give the cells their new buffers (not those overwritten: `own`); the results."""
+        self._finish_draws(steps)
         for number in self.anew if own else range(len(self.targets)):
             target, buffer = self.targets[number], outputs[number]
             take, _, (shape, dtype) = self.outputs[number]
@@ -253,30 +295,47 @@ class Recording:
 
     def replay_many(self, steps: int) -> Any:
         """Run again and again; natively once every changed cell is overwritten in place."""
-        value = self.replay([])
-        done = 1
-        while done < steps:
-            inputs = self._gather([])
-            outputs = self._overwritten(inputs)
-            if outputs is None:
-                del inputs
-                value = self.replay([])
-                done += 1
-                continue
-            outputs += [Buffer(size) for _, size, _ in self.results]
-            left = steps - done
-            before = [] if mode.detector is None else _contents(inputs, outputs)
-            ran = self._run(partial(self.program.run_many, inputs, outputs, left, _SLICE))
-            if mode.detector is not None and not self._is_finite(outputs):
-                for array, content in before:
-                    np.copyto(array, content)
-                del inputs, outputs, before
-                for _ in range(ran):  # the step that goes wrong raises
-                    value = self.replay([])
-            else:
-                value = self._finish([], inputs, outputs, ran)
-            done += ran
+        with self.lock:
+            value = self.replay([])
+            done = 1
+            while done < steps:
+                ran, value = self._replay_some(steps - done)
+                done += ran
         return value
+
+    def _replay_some(self, most: int) -> tuple[int, Any]:
+        """Some steps natively, or one; how many, and what the last of them returns."""
+        inputs = self._gather([], most)
+        outputs = self._overwritten(inputs)
+        if outputs is None:
+            del inputs
+            self._finish_draws(0)
+            return 1, self.replay([])
+        outputs += [Buffer(size) for _, size, _ in self.results]
+        before = [] if mode.detector is None else _contents(inputs, outputs)
+        try:
+            ran = self.program.run_many(inputs, outputs, most, _SLICE)
+        except BaseException as error:
+            # Ctrl-C waits for the program: the steps that it does are whole
+            ran = self.program.finished(error)
+            if ran:
+                self._finish([], inputs, outputs, ran)
+            else:
+                self._finish_draws(0)
+            raise
+        if mode.detector is not None and not self._is_finite(outputs):
+            for array, content in before:
+                np.copyto(array, content)
+            del inputs, outputs, before
+            self._finish_draws(0)
+            for _ in range(ran):  # the step that goes wrong raises
+                value = self.replay([])
+            return ran, value
+        try:
+            return ran, self._finish([], inputs, outputs, ran)
+        except KeyboardInterrupt:
+            self._finish([], inputs, outputs, ran)
+            raise
 
     def _is_finite(self, outputs: list[Buffer]) -> bool:
         assert self.graph is not None

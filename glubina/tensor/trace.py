@@ -6,11 +6,13 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+import numpy as np
+
 from glubina.graph import ops
 from glubina.graph.autodiff import expand
 from glubina.graph.node import Node, rebuild, remake, topological
 from glubina.tensor.base import made
-from glubina.tensor.cell import Cell, Leaf, is_pending
+from glubina.tensor.cell import Cell, Leaf, is_pending, leaf_of_array
 from glubina.tensor.errors import TraceError
 from glubina.tensor.mode import mode
 from glubina.tensor.promotion import uint64
@@ -46,8 +48,9 @@ class Trace:
 
     reads: of each leaf that was read the cell that held it. written: the cells that the function
     changed, with what they held before. gradients: the tensors whose `grad` it made, with the
-    `grad` from before. draws: how many random draws it made from each generator. own: cells with
-    values that do not depend on anything, which may be read.
+    `grad` from before. draws: how many random draws it made from each generator. keys: of each
+    generator a cell with (seed, counter). own: cells with values that do not depend on anything,
+    which may be read. foreign: cells that other threads have left pending.
     """
 
     def __init__(self) -> None:
@@ -55,15 +58,32 @@ class Trace:
         self.written: dict[Cell, _Content] = {}
         self.gradients: dict[Tensor, Tensor | None] = {}
         self.draws: dict[Generator, int] = {}
+        self.keys: dict[Generator, Cell] = {}
         self.own: set[Cell] = set()
+        self.foreign = made.foreign()
         self.guards: dict[Any, Guard] = {}
         self.callbacks: dict[Any, Callable[[], object]] = {}
 
     # -- called by operations --------------------------------------------------------------------
 
-    def read(self, cell: Cell, leaf: Leaf) -> None:
-        """A leaf was read from a cell."""
-        self.reads.setdefault(leaf, cell)
+    def read(self, cell: Cell, node: Node) -> Node:
+        """A node was read from a cell; the node to read instead if others left it pending."""
+        if cell in self.foreign:
+            node = self._settled(cell)
+        if type(node) is Leaf:
+            self.reads.setdefault(node, cell)
+        return node
+
+    def _settled(self, cell: Cell) -> Node:
+        """The value of a cell that another thread left pending: worked out now, read later."""
+        self.foreign -= {cell}
+        if cell not in self.written:
+            mode.trace = None
+            try:
+                realise([cell])
+            finally:
+                mode.trace = self
+        return cell.node
 
     def wrote(self, cell: Cell) -> None:
         """A cell is about to be changed."""
@@ -75,10 +95,13 @@ class Trace:
         self.gradients.setdefault(tensor, before)
 
     def random_key(self, generator: Generator) -> Node:
-        """The key of the next draw: the state's counter, plus the draws recorded so far."""
+        """The key of the next draw: the generator's counter, plus the draws recorded so far."""
         number = self.draws.get(generator, 0)
         self.draws[generator] = number + 1
-        cell = generator.cell()
+        cell = self.keys.get(generator)
+        if cell is None:
+            state = np.array(generator.get_state(), np.uint64)
+            cell = self.keys[generator] = Cell(leaf_of_array(state))
         base = cell.node
         assert type(base) is Leaf
         self.read(cell, base)
@@ -157,7 +180,8 @@ def outside() -> Iterator[None]:
         realise(made.alive())
     finally:
         mode.trace = trace
-        made.pending = pending + made.pending
+        pending.extend(made.pending)
+        made.pending = pending
 
 
 def is_recording() -> bool:

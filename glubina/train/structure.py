@@ -144,7 +144,7 @@ class Kept:
         if found is None:
             return None
         if found[0] != key or not found[1].holds():
-            del self._things[name]
+            self._things.pop(name, None)  # another thread may have been first
             return None
         return found[2]
 

@@ -12,12 +12,12 @@ from glubina.runtime import observers
 
 
 def test_nobody_watches_unless_asked() -> None:
-    assert origins.watch is None
+    assert origins.current() is None
     with origins.watching() as outer:
         with origins.watching() as inner:
             assert inner is outer
-        assert origins.watch is outer
-    assert origins.watch is None
+        assert origins.current() is outer
+    assert origins.current() is None
 
 
 def test_every_node_of_a_training_step_has_a_line_and_a_stage() -> None:

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from native_kernels import adder, buffers, lopsided_program, pipeline, pipeline_reference
 
+from glubina.runtime import limits, team
 from glubina.runtime.buffer import Buffer
+from glubina.runtime.limits import default_threads
 from glubina.runtime.team import TEAM, get_num_threads, set_num_threads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -84,6 +86,70 @@ def test_affinity_is_obeyed() -> None:
         "from glubina.runtime.team import get_num_threads; print(get_num_threads())"
     )
     assert run_python(code, GLUBINA_THREADS="").stdout.strip() == "1"
+
+
+AFFINITY = """
+import os, threading, time
+import numpy as np
+from native_kernels import buffers, pipeline, pipeline_reference
+from glubina.runtime import team
+from glubina.runtime.buffer import Buffer
+from glubina.runtime.team import TEAM, get_num_threads
+
+team.LOOK_SECONDS = 0.05
+x = np.arange(60, dtype=np.float32)
+program, given, out = pipeline(60, 5), buffers(x), Buffer(240)
+all_of_them = os.sched_getaffinity(0)
+def used(cpus):
+    os.sched_setaffinity(0, cpus)
+    time.sleep(0.06)
+    program.run(given, [out])
+    assert (out.array((60,), np.float32) == pipeline_reference(x, 5)).all()
+    (frame,) = program._frames
+    return frame.threads
+whole = used(all_of_them)
+assert whole == get_num_threads() >= 2 and TEAM.size == whole
+one = {min(all_of_them)}
+assert used(one) == 1
+helpers = [t for t in threading.enumerate() if t.name.startswith("glubina-")]
+assert helpers and all(os.sched_getaffinity(t.native_id) == one for t in helpers)
+assert used(all_of_them) == whole
+assert all(os.sched_getaffinity(t.native_id) == all_of_them for t in helpers)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_affinity_that_changes_is_obeyed() -> None:
+    if default_threads() < 2:
+        pytest.skip("needs two cores")
+    result = run_python(AFFINITY, GLUBINA_THREADS="")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_quota_that_changes_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLUBINA_THREADS", raising=False)
+    monkeypatch.setattr(team, "LOOK_SECONDS", 0.0)
+    for quota, threads in ((8.0, 4), (2.5, 3), (1.0, 1), (4.0, 4)):
+        monkeypatch.setattr(limits, "_cores", lambda: 4)
+        monkeypatch.setattr(limits, "cpu_quota", lambda folders, quota=quota: quota)
+        time.sleep(0.001)
+        monkeypatch.setattr(TEAM, "_looked_until", 0.0)
+        assert get_num_threads() == threads
+
+
+def test_where_no_more_threads_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        if self.name.startswith("glubina-"):
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    x = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    program, out, size = pipeline(50, 4), Buffer(200), TEAM.size
+    program.run(buffers(x), [out], size + 2)
+    assert (out.array((50,), np.float32) == pipeline_reference(x, 4)).all()
+    assert TEAM.size == size
 
 
 def test_an_idle_team_takes_no_time() -> None:

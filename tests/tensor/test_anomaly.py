@@ -204,7 +204,7 @@ def test_it_ends_with_the_block() -> None:
     with gl.detect_anomaly(), gl.detect_anomaly():
         assert mode.detector is not None
     assert mode.detector is None
-    assert origins.watch is None
+    assert origins.current() is None
     assert np.isnan(gl.log(gl.tensor(-1.0)).item())
 
 
