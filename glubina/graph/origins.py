@@ -190,6 +190,7 @@ def passing() -> Iterator[None]:
 
 def each(nodes: Iterable[Node]) -> Iterator[Node]:
     """The nodes one by one; what a pass makes in its turn of each inherits its origin."""
+    watch = current()
     if watch is None:
         yield from nodes
         return

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from glubina.optim import EMA
 from glubina.tensor import Generator
-from glubina.tensor.random import default_generator
+from glubina.tensor.random import default_generator, manual_seed
 from glubina.train.callbacks import Callback, Session
 from glubina.train.fit import Run
 from glubina.train.inputs import Batches
@@ -146,6 +146,7 @@ def _chance(own: Sequence[Generator]) -> dict[str, Any]:
 
 
 def _set_chance(state: Mapping[str, Any], own: Sequence[Generator]) -> None:
+    manual_seed(state["glubina"][0])  # a thread that resumes has numbers of its own from now on
     default_generator.set_state(state["glubina"])
     if len(own) != len(state["own"]):
         raise ValueError(f"it has {len(state['own'])} generators of its own, this one {len(own)}")
