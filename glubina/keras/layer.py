@@ -14,6 +14,7 @@ from glubina.graph import GraphError, ShapeError
 from glubina.keras import activations, backend, constraints, initializers, regularizers, symbolic
 from glubina.keras.lookup import described
 from glubina.nn.architecture import register
+from glubina.nn.budget import require_elements
 from glubina.nn.parameter import Parameter, put
 from glubina.tensor import Tensor, asarray
 from glubina.tensor.creation import tensor as held
@@ -90,6 +91,7 @@ class Layer(nn.Module):
         constraint: Any = None,
     ) -> Tensor:
         """Make a weight, which is the attribute of this name as well."""
+        require_elements(tuple(int(n) for n in shape))
         values = np.asarray(initializers.get(initializer)(tuple(shape)), dtype or backend.floatx())
         if trainable:
             made: Tensor = Parameter(values, self.trainable)

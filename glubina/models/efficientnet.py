@@ -10,6 +10,7 @@ from glubina.models.inverted import InvertedResidual, divisible, unit
 from glubina.models.registry import add
 from glubina.nn import Linear, Module, Sequential, init
 from glubina.nn.architecture import register
+from glubina.nn.checks import MANY
 from glubina.tensor import Tensor
 
 STAGES = (
@@ -44,8 +45,8 @@ class EfficientNet(Module):
         stages: Sequence[tuple[int, int, int, int, int]] = STAGES,
     ) -> None:
         for name, value in (("width", width), ("depth", depth)):
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value!r}")
+            if not 0 < value <= MANY:
+                raise ValueError(f"{name} must be above 0 and at most {MANY}, got {value!r}")
         channels = divisible(32 * width)
         parts: list[Module] = [unit(in_channels, channels, 3, stride, activation="silu")]
         total = sum(math.ceil(number * depth) for *_, number in stages)

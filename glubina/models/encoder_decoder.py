@@ -7,7 +7,7 @@ from glubina.models.registry import add
 from glubina.nn import Conv2d, ConvTranspose2d, MaxPool2d, Module, ModuleList, ReLU, Sequential
 from glubina.nn.architecture import register
 from glubina.nn.blocks import conv_norm
-from glubina.nn.checks import images, positive
+from glubina.nn.checks import DOUBLED, images, positive
 from glubina.tensor import Tensor, concat
 
 
@@ -35,7 +35,7 @@ class EncoderDecoder(Module):
     def __init__(
         self, num_classes: int = 21, in_channels: int = 3, width: int = 32, depth: int = 3
     ) -> None:
-        self.depth = positive("depth", depth)
+        self.depth = positive("depth", depth, DOUBLED)
         wide = [width * 2**i for i in range(depth)]
         encoder: list[Module] = []
         decoder: list[Module] = []
@@ -73,7 +73,7 @@ class UNet(Module):
     def __init__(
         self, num_classes: int = 2, in_channels: int = 1, width: int = 64, depth: int = 4
     ) -> None:
-        self.depth = positive("depth", depth)
+        self.depth = positive("depth", depth, DOUBLED)
         wide = [width * 2**i for i in range(depth + 1)]
         self.down = ModuleList([_double(i, o) for i, o in zip([in_channels, *wide], wide)])
         self.pool = MaxPool2d(2)

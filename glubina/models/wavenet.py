@@ -6,7 +6,7 @@ from glubina.models.registry import add
 from glubina.nn import Conv1d, Embedding, Module, ModuleList, Sequential
 from glubina.nn.activation import ReLU, sigmoid, tanh
 from glubina.nn.architecture import register
-from glubina.nn.checks import positive
+from glubina.nn.checks import DOUBLED, MANY, positive
 from glubina.nn.padding import pad
 from glubina.tensor import Tensor
 
@@ -62,7 +62,8 @@ class WaveNet(Module):
     ) -> None:
         self.embedding = Embedding(num_symbols, channels)
         self.first = _CausalConv(channels, channels, positive("window", window))
-        dilations = [2**i for _ in range(stacks) for i in range(positive("layers", layers))]
+        layers, stacks = positive("layers", layers, DOUBLED), positive("stacks", stacks, MANY)
+        dilations = [2**i for _ in range(stacks) for i in range(layers)]
         self.layers = ModuleList(
             [_GatedLayer(channels, skip_channels, window, dilation) for dilation in dilations]
         )

@@ -11,7 +11,7 @@ from glubina.graph.node import Shape
 from glubina.nn.errors import ArchitectureError
 from glubina.runtime.limits import require_memory
 
-MODULES = 20_000  # a network of a thousand residual blocks has seven thousand
+MODULES = 10_000  # a network of a thousand residual blocks has seven thousand
 SLACK = 2**20  # elements beside those of the file: what is made and not saved
 ASKED = 2**24  # elements from which it is asked whether the memory is there
 

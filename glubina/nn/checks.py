@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from glubina.graph import DTypeError, ShapeError
 from glubina.tensor import Tensor
 from glubina.tensor.arguments import between, whole
 
+MANY = 10_000  # more layers of a kind than any network has
+DOUBLED = 40  # more levels than any network has, where each doubles something
 
-def positive(name: str, value: Any) -> int:
-    """The value as an int of at least 1."""
-    return whole(name, value)
+
+def positive(name: str, value: Any, most: float = math.inf) -> int:
+    """The value as an int of at least 1, and at most `most`."""
+    return whole(name, value, 1, most)
 
 
 def extents(name: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:

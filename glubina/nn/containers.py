@@ -49,8 +49,8 @@ class _Ordered(Module):
 
     def extend(self, modules: Iterable[Module]) -> Any:
         """Add modules at the end; returns the container itself."""
-        for module in modules:
-            self.append(module)
+        for place, module in enumerate(modules, len(self)):
+            self.add_module(str(place), module)
         return self
 
     def insert(self, index: int, module: Module) -> Any:

@@ -14,7 +14,7 @@ from glubina.nn.checks import extents, floating, positive, same_dtype
 from glubina.nn.formula import apply, scaled, write
 from glubina.nn.module import Module
 from glubina.nn.normalisation import moments, normalised, weight_and_bias
-from glubina.nn.parameter import Parameter
+from glubina.nn.parameter import Parameter, filled
 from glubina.tensor import Tensor
 from glubina.tensor.arguments import not_negative
 from glubina.tensor.creation import tensor as held
@@ -171,8 +171,8 @@ class GroupNorm(Module):
                 f"{num_groups}"
             )
         self.eps = not_negative("eps", eps)
-        self.weight = Parameter(np.ones(num_channels, np.float32)) if affine else None
-        self.bias = Parameter(np.zeros(num_channels, np.float32)) if affine else None
+        self.weight = Parameter(filled((num_channels,), 1)) if affine else None
+        self.bias = Parameter(filled((num_channels,), 0)) if affine else None
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape, with every group normalised."""
@@ -202,8 +202,8 @@ class RMSNorm(Module):
         rank = 1 if isinstance(normalized_shape, int) else len(normalized_shape)
         self.normalized_shape = extents("normalized_shape", normalized_shape, rank)
         self.eps = eps
-        ones = np.ones(self.normalized_shape, np.float32)
-        self.weight = Parameter(ones) if elementwise_affine else None
+        shape = self.normalized_shape
+        self.weight = Parameter(filled(shape, 1)) if elementwise_affine else None
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape, with every example normalised."""
@@ -231,7 +231,7 @@ class _InstanceNorm(Module):
         self.num_features = positive("num_features", num_features)
         self.eps, self.momentum = eps, momentum
         self.track_running_stats = track_running_stats
-        ones, zeros = np.ones(num_features, np.float32), np.zeros(num_features, np.float32)
+        ones, zeros = filled((num_features,), 1), filled((num_features,), 0)
         self.weight = Parameter(ones) if affine else None
         self.bias = Parameter(zeros) if affine else None
         self.running_mean: Tensor | None

@@ -13,7 +13,7 @@ from glubina.nn.architecture import register
 from glubina.nn.checks import extents, floating, positive, same_dtype
 from glubina.nn.formula import apply, scaled, write
 from glubina.nn.module import Module
-from glubina.nn.parameter import Parameter
+from glubina.nn.parameter import Parameter, filled
 from glubina.tensor import Tensor
 from glubina.tensor.arguments import between, not_negative
 from glubina.tensor.creation import tensor as held
@@ -171,7 +171,7 @@ class _BatchNorm(Module):
         self.momentum = None if momentum is None else between("momentum", momentum, 0, 1)
         self.eps_outside = bool(eps_outside)
         self.track_running_stats = track_running_stats
-        ones, zeros = np.ones(num_features, np.float32), np.zeros(num_features, np.float32)
+        ones, zeros = filled((num_features,), 1), filled((num_features,), 0)
         self.weight = Parameter(ones) if affine else None
         self.bias = Parameter(zeros) if affine else None
         tracked = track_running_stats
@@ -308,9 +308,8 @@ class LayerNorm(Module):
         self.normalized_shape = extents("normalized_shape", normalized_shape, rank)
         self.eps = not_negative("eps", eps)
         shape = self.normalized_shape
-        ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
-        self.weight = Parameter(ones) if elementwise_affine else None
-        self.bias = Parameter(zeros) if elementwise_affine and bias else None
+        self.weight = Parameter(filled(shape, 1)) if elementwise_affine else None
+        self.bias = Parameter(filled(shape, 0)) if elementwise_affine and bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape, with every example normalised."""

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glubina.graph.node import Shape
 from glubina.nn.budget import count_elements, require_elements
@@ -60,6 +61,12 @@ class Parameter(Tensor):
         other.is_uninitialised = self.is_uninitialised
         memo[id(self)] = other
         return other
+
+
+def filled(shape: Shape, value: float) -> NDArray[np.float32]:
+    """An array for a new parameter, of one number; MemoryError where there is no room for it."""
+    require_elements(shape)
+    return np.full(shape, value, np.float32)
 
 
 def put(tensor: Tensor, array: np.ndarray[Any, Any]) -> None:

@@ -9,8 +9,8 @@ from glubina.nn.architecture import register
 from glubina.nn.checks import channels_last, floating, positive, same_dtype
 from glubina.nn.formula import apply, number, scaled
 from glubina.nn.module import Module
-from glubina.nn.parameter import Parameter
-from glubina.tensor import Tensor, full
+from glubina.nn.parameter import Parameter, filled
+from glubina.tensor import Tensor
 from glubina.tensor.arguments import real
 
 SELU_ALPHA = 1.6732632423543772
@@ -198,7 +198,7 @@ class PReLU(Module):
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         self.num_parameters = positive("num_parameters", num_parameters)
         self.init = float(init)
-        self.weight = Parameter(full((self.num_parameters,), self.init))
+        self.weight = Parameter(filled((self.num_parameters,), self.init))
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of every element; the shape stays."""

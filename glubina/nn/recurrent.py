@@ -10,7 +10,7 @@ import numpy as np
 from glubina.graph import ShapeError
 from glubina.nn import init, recurrence
 from glubina.nn.architecture import register
-from glubina.nn.checks import positive, probability, same_dtype, whole_numbers
+from glubina.nn.checks import MANY, positive, probability, same_dtype, whole_numbers
 from glubina.nn.dropout import dropout
 from glubina.nn.formula import apply
 from glubina.nn.module import Module
@@ -30,15 +30,15 @@ class _Recurrent(Module):
     ) -> None:  # fmt: skip
         self.input_size = positive("input_size", input_size)
         self.hidden_size = positive("hidden_size", hidden_size)
-        self.num_layers = positive("num_layers", num_layers)
-        self.bias, self.batch_first = bias, batch_first
+        self.num_layers = positive("num_layers", num_layers, MANY)
+        self.bias, self.batch_first = bool(bias), batch_first
         self.dropout = probability("dropout", dropout)
         self.bidirectional = bidirectional
         rows = recurrence.GATES[self._kind] * hidden_size
         for layer in range(num_layers):
             features = input_size if layer == 0 else hidden_size * self._directions
             for direction in range(self._directions):
-                shapes = [(rows, features), (rows, hidden_size)] + [(rows,)] * (2 * bias)
+                shapes = [(rows, features), (rows, hidden_size)] + [(rows,)] * (2 * self.bias)
                 names = self._names(layer, direction)
                 for name, shape in zip(names, shapes, strict=True):
                     setattr(self, name, Parameter.of_shape(shape))

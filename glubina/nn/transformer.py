@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from glubina.nn.activation import relu
 from glubina.nn.architecture import register
+from glubina.nn.checks import MANY
 from glubina.nn.containers import ModuleList
 from glubina.nn.dropout import Dropout
 from glubina.nn.linear import Linear
@@ -15,6 +16,7 @@ from glubina.nn.multihead import MultiheadAttention
 from glubina.nn.normalisation import LayerNorm
 from glubina.nn.smooth import gelu
 from glubina.tensor import Tensor
+from glubina.tensor.arguments import whole
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": relu, "gelu": gelu}
 
@@ -154,7 +156,8 @@ class TransformerDecoderLayer(_Layer):
 
 
 def _copies(layer: Module, count: int) -> ModuleList:
-    return ModuleList([copy.deepcopy(layer) for _ in range(count)])
+    count = whole("num_layers", count, 0, MANY)
+    return ModuleList(copy.deepcopy(layer) for _ in range(count))
 
 
 @register

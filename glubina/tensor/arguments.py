@@ -43,14 +43,15 @@ def between(name: str, value: Any, low: float, high: float) -> float:
     return found
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """The value as a whole number of at least `least`."""
+def whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
+    """The value as a whole number of at least `least` and at most `most`."""
     try:
         found = -math.inf if isinstance(value, (str, bytes, bool)) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = -math.inf
-    if not (math.isfinite(found) and found == int(found) and found >= least):
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if not (math.isfinite(found) and found == int(found) and least <= found <= most):
+        end = "" if most == math.inf else f" and at most {most}"
+        raise ValueError(f"{name} must be a whole number of at least {least}{end}, got {value!r}")
     return int(found)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from glubina.nn.architecture import register
 from glubina.nn.blocks.convolutional import conv_norm
-from glubina.nn.checks import positive, probability
+from glubina.nn.checks import DOUBLED, positive, probability
 from glubina.nn.containers import ModuleList
 from glubina.nn.module import Module
 from glubina.tensor import Tensor, argmax, greater_equal, less, one_hot, rand, stack, where
@@ -81,7 +81,7 @@ class FractalBlock(Module):
     def __init__(
         self, in_channels: int, out_channels: int, columns: int = 3, drop_path: float = 0.15
     ) -> None:
-        self.columns = positive("columns", columns)
+        self.columns = positive("columns", columns, DOUBLED)
         self.drop_path = probability("drop_path", drop_path)
         self.out_channels = out_channels
         self.body = _Column(in_channels, out_channels, columns)
