@@ -8,25 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from glubina.codegen import driver
+from glubina.runtime.arenas import ARENAS, SHARED
 from glubina.runtime.buffer import Buffer
-from glubina.runtime.limits import require_memory
 from glubina.runtime.plan import STATUS_WORDS, Plan
-
-_SMALL = 1 << 20  # arenas below this are had without asking how much memory there is
 
 
 class Frame:
     """What the native driver reads and writes during one run, laid out as it expects.
 
     `addresses` takes a zero for the count of steps done, and then the addresses of the inputs and
-    of the outputs; the driver copies them to where they belong in the table. Raises MemoryError if
-    the arena does not fit.
+    of the outputs; the driver copies them to where they belong in the table. A small arena is the
+    frame's own; a large one it has from `begin` to `end` of a run.
     """
 
     def __init__(self, plan: Plan, functions: Mapping[str, int], flags: Sequence[int]) -> None:
-        if plan.arena_bytes > _SMALL:
-            require_memory(plan.arena_bytes, "the program's working memory")
-        self._arena = Buffer(plan.arena_bytes)
+        self._arena: Buffer | None = None
+        self._arena_bytes = plan.arena_bytes
+        self._base = 0  # the address that the table was written for
         self._records: list[Buffer] = []
         self.wanted = self.threads = 1
 
@@ -49,6 +47,27 @@ class Frame:
         self.job[driver.JOB_ADDRESSES] = self.job_address + 8 * driver.JOB_WORDS
         self.addresses = self.job[driver.JOB_DONE :].data
         self.set_threads(1, 1)
+        self._lends = plan.arena_bytes > SHARED
+        if not self._lends:
+            self._settle(Buffer(plan.arena_bytes))
+
+    def begin(self) -> None:
+        """Take working memory for a run; MemoryError if there is none."""
+        if self._lends:
+            self._settle(ARENAS.take(self._arena_bytes))
+
+    def end(self) -> None:
+        """Give it back for other programs' runs."""
+        if self._lends and self._arena is not None:
+            arena, self._arena = self._arena, None
+            ARENAS.give(arena)
+
+    def _settle(self, arena: Buffer) -> None:
+        """Let the table point into this arena."""
+        self._arena = arena
+        if arena.address != self._base:
+            self._table_words[self._inside] += arena.address - self._base
+            self._base = arena.address
 
     def set_threads(self, wanted: int, threads: int) -> None:
         """How many threads the caller wants for the next runs, and how many there will be."""
@@ -94,10 +113,13 @@ class Frame:
         return self._words(records)[1]
 
     def _table(self, plan: Plan, status: int) -> int:
-        places = {"status": status, "arena": self._arena.address}
+        places = {"status": status, "arena": 0}
         inside = ("status", "arena")
         values = [places[e.place] + e.value if e.place in inside else 0 for e in plan.table]
-        return self._words(values)[1]
+        arena = [slot for slot, entry in enumerate(plan.table) if entry.place == "arena"]
+        self._inside: npt.NDArray[np.int64] = np.array(arena, np.int64)
+        self._table_words, address = self._words(values)
+        return address
 
 
 def _external_slots(plan: Plan) -> list[int]:

@@ -107,8 +107,7 @@ class Program:
             _mark(error, frame)
             raise
         finally:
-            if len(self._frames) < _KEPT_FRAMES:
-                self._frames.append(frame)
+            self._put_back(frame)
 
     def run_many(
         self,
@@ -144,14 +143,20 @@ class Program:
             raise
         finally:
             frame.set_steps(1, 0)
-            if len(self._frames) < _KEPT_FRAMES:
-                self._frames.append(frame)
+            self._put_back(frame)
 
     def _take_frame(self) -> Frame:
         try:
-            return self._frames.pop()
+            frame = self._frames.pop()
         except IndexError:
-            return Frame(self.plan, self._library.addresses, self._flags)
+            frame = Frame(self.plan, self._library.addresses, self._flags)
+        frame.begin()
+        return frame
+
+    def _put_back(self, frame: Frame) -> None:
+        frame.end()
+        if len(self._frames) < _KEPT_FRAMES:
+            self._frames.append(frame)
 
     def _set_threads(self, frame: Frame, wanted: int) -> None:
         threads = wanted if self._shared else 1
