@@ -48,7 +48,9 @@ def _options(
 @app.command()
 @reported
 def train(
-    recipe: Annotated[str, typer.Argument(help="What to train; see 'glubina recipes'.")] = "digits",
+    recipe: Annotated[
+        str | None, typer.Argument(help="What to train; see 'glubina recipes' (default: digits).")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Examples in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The optimizer's step size.")] = None,
@@ -65,22 +67,35 @@ def train(
     ema: Annotated[
         float | None, typer.Option(help="Decay of the average of the weights; 0 for none.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Decides everything random.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**63 - 1, help="Decides everything random (default: 0)."),
+    ] = None,
     threads: Threads = None,
     output: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The run's folder (default: runs/<time>-<recipe>)."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")
+        bool, typer.Option("--overwrite", help="Replace the run that is in the folder.")
     ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run that was stopped, to the same end."),
+    ] = None,
+    save_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="A checkpoint every so many steps, besides those of epochs."),
+    ] = None,
+    keep: Annotated[int, typer.Option(min=1, help="How many checkpoints are kept.")] = 2,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     find_rate: Annotated[
         bool, typer.Option("--find-rate", help="Only try ever larger step sizes, and suggest one.")
     ] = False,
 ) -> None:
     """Train a recipe's network and leave a run folder with everything about it."""
-    from glubina.cli.train import Options, run
+    from glubina.cli.plan import Options
+    from glubina.cli.train import Wishes, run
 
     options = Options(epochs, batch_size, learning_rate, patience, augment, ema, seed, threads)
     if find_rate:
@@ -88,13 +103,7 @@ def train(
 
         look(recipe, options, output)
         return
-    run(
-        recipe,
-        options,
-        output,
-        overwrite=overwrite,
-        quiet=quiet,
-    )
+    run(recipe, options, Wishes(output, resume, overwrite, save_steps, keep), quiet=quiet)
 
 
 @app.command()

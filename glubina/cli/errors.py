@@ -22,8 +22,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
     def inside(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
+        except KeyboardInterrupt as error:
+            typer.echo(str(error) or "interrupted", err=True)
             raise typer.Exit(130) from None
         except Exception as error:
             # Imported here, where something has gone wrong already: a command starts without them.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from glubina.cli.train import Options, black
+from glubina.cli.plan import Options
+from glubina.cli.train import DEFAULT, black
 from glubina.data.augment import named
 from glubina.files import require_writable
 from glubina.recipes import find
@@ -18,14 +19,15 @@ WIDTH = 32  # characters of the longest bar
 LINES = 16
 
 
-def run(name: str, options: Options, output: Path | None) -> None:
+def run(name: str | None, options: Options, output: Path | None) -> None:
     """Print the losses by rate and the suggestion; with `output` leave rates.csv and rates.png."""
-    recipe = find(name)
+    recipe = find(name or DEFAULT)
+    seed = options.seed or 0
     augment = recipe.augment if options.augment is None else options.augment
     named(augment)  # what cannot be used is refused here
     folder = None if output is None else require_writable(output)
-    data = recipe.data(options.seed)
-    manual_seed(options.seed)
+    data = recipe.data(seed)
+    manual_seed(seed)
     if options.threads is not None:
         set_num_threads(options.threads)
     preprocessing = recipe.preprocessing().fit(data.train[0])
@@ -38,7 +40,7 @@ def run(name: str, options: Options, output: Path | None) -> None:
         preprocessing.transform(data.train[0]),
         data.train[1],
         batch_size=options.batch_size or recipe.batch_size,
-        seed=options.seed,
+        seed=seed,
         augment=named(augment, black(preprocessing, data.train[0])) or None,
     )
     typer.echo(table(found))

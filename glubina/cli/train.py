@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,16 +13,19 @@ from numpy.typing import NDArray
 
 from glubina.cli.errors import CommandError
 from glubina.cli.figures import confusion_table, figures, table
+from glubina.cli.interrupts import noted, stoppable
+from glubina.cli.plan import Options, Plan
 from glubina.cli.version import installed_version
 from glubina.data import Preprocessing
 from glubina.data.augment import named
 from glubina.explain.diagnosis import diagnose
+from glubina.files import locked
 from glubina.nn.saving import save_model
 from glubina.recipes import Data, Recipe, find
 from glubina.runtime.team import get_num_threads, set_num_threads
 from glubina.tensor.random import manual_seed
 from glubina.train import (
-    Checkpoint,
+    Checkpoints,
     CSVLogger,
     EarlyStopping,
     History,
@@ -39,96 +39,175 @@ from glubina.train import (
 )
 from glubina.train.callbacks import Callback
 
+DEFAULT = "digits"
+PAUSE = 1.0  # seconds at least between the checkpoints of short epochs
+LONGEST = 300.0  # seconds at most between those of long ones
+
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line said; None where it is the recipe's choice."""
+class Wishes:
+    """How the run is kept. output: its folder; resume: that of a run to go on with.
 
-    epochs: int | None
-    batch_size: int | None
-    learning_rate: float | None
-    patience: int | None
-    augment: str | None
-    ema: float | None
-    seed: int
-    threads: int | None
+    save_steps, keep: see `train.Checkpoints`.
+    """
+
+    output: Path | None = None
+    resume: Path | None = None
+    overwrite: bool = False
+    save_steps: int | None = None
+    keep: int = 2
 
 
-def run(name: str, options: Options, output: Path | None, *, overwrite: bool, quiet: bool) -> None:
+def run(name: str | None, options: Options, wishes: Wishes, *, quiet: bool) -> None:
     """Train the recipe and leave its run folder. What cannot work is refused before training."""
-    recipe = find(name)
-    rate = recipe.learning_rate if options.learning_rate is None else options.learning_rate
-    if not 0 < rate < float("inf"):
-        raise CommandError(f"--learning-rate must be greater than 0, got {rate}")
-    ema = recipe.ema if options.ema is None else options.ema
-    if ema is not None and not 0 <= ema < 1:
-        raise CommandError(f"--ema must be from 0 to below 1, got {ema}")
-    augment = recipe.augment if options.augment is None else options.augment
-    named(augment)  # what cannot be used is refused here
-    folder = None if output is None else _prepare(output, recipe, overwrite)
-    data = recipe.data(options.seed)
-    folder = folder or RunFolder.create(None, recipe.name)
-    manual_seed(options.seed)
-    if options.threads is not None:
-        set_num_threads(options.threads)
-    preprocessing = recipe.preprocessing().fit(data.train[0])
-    model = recipe.model()
-    trainer = Trainer(
-        model,
-        lambda parameters: recipe.optimizer(parameters, rate),
-        recipe.loss(),
-        recipe.metrics,
-        ema=ema or None,
-    )
-    typer.echo(_headline(recipe, data, model))
-    callbacks: list[Callback] = [CSVLogger(folder.history), Checkpoint(folder.checkpoint)]
+    if wishes.resume is not None:
+        _resume(name, options, wishes, quiet)
+        return
+    recipe = find(name or DEFAULT)
+    plan = Plan.of(recipe, options)
+    if wishes.output is None:
+        data = recipe.data(plan.seed)  # before there is a folder
+        folder = RunFolder.create(None, recipe.name)
+        with locked(folder.path, "training"):
+            folder.save_settings(plan.settings())
+            _train(recipe, plan, folder, data, options, wishes, quiet=quiet, resume=False)
+        return
+    folder = RunFolder.create(wishes.output, recipe.name)
+    with locked(folder.path, "training"):
+        _require_free(folder, wishes.overwrite)
+        data = recipe.data(plan.seed)
+        folder.clear()
+        folder.save_settings(plan.settings())
+        _train(recipe, plan, folder, data, options, wishes, quiet=quiet, resume=False)
+
+
+def _resume(name: str | None, options: Options, wishes: Wishes, quiet: bool) -> None:
+    assert wishes.resume is not None
+    folder = RunFolder(wishes.resume)
+    if wishes.output is not None or wishes.overwrite:
+        raise CommandError("--resume goes on in the run's own folder: leave out --output and such")
+    if not folder.path.is_dir():
+        if name is None:
+            raise CommandError(f"{folder.path}: there is no run folder of this name")
+        typer.echo(f"note: {folder.path} is not there yet; it begins now", err=True)
+        folder = RunFolder.create(wishes.resume, name)
+    with locked(folder.path, "training"):
+        known = folder.read_settings() if folder.settings.exists() else {}
+        if not known and name is None:
+            raise CommandError(
+                f"{folder.path} has no {folder.settings.name}, so nothing is known of the run; "
+                "name its recipe as well"
+            )
+        was = known.get("recipe")
+        if name is not None and was not in (None, name):
+            raise CommandError(f"{folder.path} is a run of the recipe {was!r}, not of {name!r}")
+        recipe = find(str(was or name))
+        plan = Plan.of(recipe, options)
+        if known:
+            plan = plan.resumed(folder, known, options)
+        if folder.is_finished():
+            folder.clear_checkpoints()
+            typer.echo(f"The run in {folder.path}/ is finished: there is nothing to go on with.")
+            return
+        if not known:
+            folder.save_settings(plan.settings())
+        version = known.get("versions", {}).get("glubina", installed_version())
+        if version != installed_version():
+            typer.echo(
+                f"note: the run was begun with glubina {version}, this is {installed_version()}: "
+                "its figures may differ in the last digits",
+                err=True,
+            )
+        data = recipe.data(plan.seed)
+        _train(recipe, plan, folder, data, options, wishes, quiet=quiet, resume=True)
+
+
+def _train(
+    recipe: Recipe,
+    plan: Plan,
+    folder: RunFolder,
+    data: Data,
+    options: Options,
+    wishes: Wishes,
+    *,
+    quiet: bool,
+    resume: bool,
+) -> None:
+    again = f"glubina train {recipe.name} --resume {folder.path}"
+    with noted(), stoppable(again):
+        manual_seed(plan.seed)
+        if options.threads is not None:
+            set_num_threads(options.threads)
+        preprocessing = recipe.preprocessing().fit(data.train[0])
+        model = recipe.model()
+        trainer = Trainer(
+            model,
+            lambda parameters: recipe.optimizer(parameters, plan.learning_rate),
+            recipe.loss(),
+            recipe.metrics,
+            ema=plan.ema or None,
+        )
+        typer.echo(_headline(recipe, data, model))
+        checkpoints = Checkpoints(
+            folder.checkpoints,
+            steps=wishes.save_steps,
+            seconds=LONGEST,
+            keep=wishes.keep,
+            pause=PAUSE,
+        )
+        checkpoints.again = again
+        history = trainer.fit(
+            preprocessing.transform(data.train[0]),
+            data.train[1],
+            batch_size=plan.batch_size,
+            epochs=plan.epochs,
+            validation_data=(preprocessing.transform(data.validation[0]), data.validation[1]),
+            callbacks=_callbacks(recipe, plan, folder),
+            seed=plan.seed,
+            verbose=0 if quiet else 1,
+            augment=named(plan.augment, black(preprocessing, data.train[0])) or None,
+            checkpoints=checkpoints,
+            resume=resume,
+        )
+        found = figures(trainer, preprocessing, data, recipe.views)
+        save_model(
+            model,
+            folder.path,
+            preprocessing=preprocessing,
+            classes=data.classes,
+            recipe=recipe.name,
+        )
+        folder.save_results(history, found)
+        _draw(folder, history, found, data)
+        # the last of the files: a run that has it is finished
+        folder.save_settings(_finished(folder, data, history))
+        folder.clear_checkpoints()
+    _report(history, found, folder)
+
+
+def _callbacks(recipe: Recipe, plan: Plan, folder: RunFolder) -> list[Callback]:
+    callbacks: list[Callback] = [CSVLogger(folder.history)]
     if recipe.schedule is not None:
         callbacks.append((ScheduledSteps if recipe.schedule_steps else Scheduled)(recipe.schedule))
-    if options.patience is not None:
-        callbacks.append(EarlyStopping(patience=options.patience))
-    started = datetime.now(UTC)
-    history = trainer.fit(
-        preprocessing.transform(data.train[0]),
-        data.train[1],
-        batch_size=options.batch_size or recipe.batch_size,
-        epochs=options.epochs or recipe.epochs,
-        validation_data=(preprocessing.transform(data.validation[0]), data.validation[1]),
-        callbacks=callbacks,
-        seed=options.seed,
-        verbose=0 if quiet else 1,
-        augment=named(augment, black(preprocessing, data.train[0])) or None,
-    )
-    found = figures(trainer, preprocessing, data, recipe.views)
-    save_model(
-        model,
-        folder.path,
-        preprocessing=preprocessing,
-        classes=data.classes,
-        recipe=recipe.name,
-    )
-    settings = _settings(recipe, options, rate, data, started, history)
-    settings |= {"augment": augment, "ema": ema, "views": list(recipe.views)}
-    folder.save_results(settings, history, found)
-    folder.checkpoint.unlink(missing_ok=True)
-    _draw(folder, history, found, data)
-    typer.echo()
-    typer.echo(table(found))
-    typer.echo()
-    typer.echo(confusion_table(found))
-    for trouble in diagnose(history, []):
-        typer.echo(f"note: {trouble}", err=True)
-    typer.echo(f"Trained in {history.seconds:.1f} s. The run is in {folder.path}/")
+    if plan.patience is not None:
+        callbacks.append(EarlyStopping(patience=plan.patience))
+    return callbacks
 
 
-def _prepare(output: Path, recipe: Recipe, overwrite: bool) -> RunFolder:
-    """The folder that was named, if it can be written and no run in it would be lost."""
-    folder = RunFolder.create(output, recipe.name)
-    if folder.model.exists() and not overwrite:
+def _require_free(folder: RunFolder, overwrite: bool) -> None:
+    """Refuse a folder in which a run would be lost."""
+    if overwrite:
+        return
+    if folder.has_checkpoints() and not folder.is_finished():
+        raise CommandError(
+            f"{folder.path} holds a run that is not finished; go on with --resume {folder.path}, "
+            "name another folder, or replace the run with --overwrite"
+        )
+    if folder.model.exists():
         raise CommandError(
             f"{folder.path} already holds a finished run; name another folder, "
             "or replace the run with --overwrite"
         )
-    return folder
 
 
 def black(preprocessing: Preprocessing, examples: NDArray[Any]) -> float:
@@ -150,41 +229,15 @@ def _headline(recipe: Recipe, data: Data, model: Any) -> str:
     )
 
 
-def _settings(
-    recipe: Recipe,
-    options: Options,
-    rate: float,
-    data: Data,
-    started: datetime,
-    history: History,
-) -> dict[str, Any]:
-    """Everything that is needed to do it again, and where it was done."""
-    import llvmlite
-
+def _finished(folder: RunFolder, data: Data, history: History) -> dict[str, Any]:
+    """The settings with what is known at the end."""
     return {
-        "recipe": recipe.name,
-        "epochs": options.epochs or recipe.epochs,
-        "batch_size": options.batch_size or recipe.batch_size,
-        "learning_rate": rate,
-        "patience": options.patience,
-        "seed": options.seed,
+        **folder.read_settings(),
         "threads": get_num_threads(),
         "stopped": history.stopped,
         "test_rows": None if data.test_rows is None else data.test_rows.tolist(),
-        "started": started.isoformat(timespec="seconds"),
         "seconds": round(history.seconds, 3),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "versions": {
-            "glubina": installed_version(),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "llvmlite": llvmlite.__version__,
-        },
-        "machine": {
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-        },
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -195,3 +248,13 @@ def _draw(folder: RunFolder, history: History, found: dict[str, Any], data: Data
         plot_confusion(np.array(found["confusion"]), folder.confusion, data.classes)
     except MissingExtraError as error:
         typer.echo(f"note: {error}", err=True)
+
+
+def _report(history: History, found: dict[str, Any], folder: RunFolder) -> None:
+    typer.echo()
+    typer.echo(table(found))
+    typer.echo()
+    typer.echo(confusion_table(found))
+    for trouble in diagnose(history, []):
+        typer.echo(f"note: {trouble}", err=True)
+    typer.echo(f"Trained in {history.seconds:.1f} s. The run is in {folder.path}/")

@@ -25,7 +25,9 @@ from glubina.files import (
     write_json,
     write_tensors,
 )
+from glubina.files.documents import HEADING
 from glubina.files.errors import reason
+from glubina.train.checkpoints import Checkpoints
 from glubina.train.history import History
 
 FORMAT, VERSION = "glubina model", 1
@@ -86,7 +88,7 @@ class RunFolder:
         self.weights = self.path / "model.safetensors"
         self.model = self.path / "model.json"
         self.settings = self.path / "settings.json"
-        self.checkpoint = self.path / "checkpoint.safetensors"
+        self.checkpoints = self.path / "checkpoints"
         self.history = self.path / "history.csv"
         self.metrics = self.path / "metrics.json"
         self.curves = self.path / "curves.png"
@@ -121,8 +123,35 @@ class RunFolder:
             raise FileError(folder.path, "there is no run folder of this name")
         for file in (folder.model, folder.weights):
             if not file.is_file():
-                raise FileError(folder.path, f"is not a finished run: {file.name} is missing")
+                again = "; 'glubina train --resume' goes on with it" * folder.has_checkpoints()
+                problem = f"is not a finished run: {file.name} is missing{again}"
+                raise FileError(folder.path, problem)
         return folder
+
+    def is_finished(self) -> bool:
+        """Whether the run has come to its end: the last of its files says how long it took."""
+        return self.settings.is_file() and "seconds" in self.read_settings()
+
+    def has_checkpoints(self) -> bool:
+        """Whether there are checkpoints of a run that is not finished."""
+        return bool(Checkpoints(self.checkpoints).files())
+
+    def clear_checkpoints(self) -> None:
+        """Remove the checkpoints."""
+        Checkpoints(self.checkpoints).clear()
+
+    def clear(self) -> None:
+        """Remove a run's files, whatever there is of them. Raises FileError if one stays."""
+        self.clear_checkpoints()
+        # the settings first: without them there is no run
+        for file in (
+            self.settings, self.model, self.weights, self.metrics, self.history, self.curves,
+            self.confusion,
+        ):  # fmt: skip
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise FileError(file, f"cannot be removed: {reason(error)}") from error
 
     def save_model(self, model: ModelFile, weights: Mapping[str, NDArray[Any]]) -> None:
         """Write the weights and then the architecture."""
@@ -158,11 +187,13 @@ class RunFolder:
             raise DamagedFileError(self.settings, "is damaged: its 'seed' is missing")
         return seed
 
-    def save_results(
-        self, settings: Mapping[str, Any], history: History, figures: Mapping[str, Any]
-    ) -> None:
-        """Write the settings, the history and the final figures."""
-        write_document(self.settings, SETTINGS_FORMAT, SETTINGS_VERSION, settings)
+    def save_settings(self, settings: Mapping[str, Any]) -> None:
+        """Write the settings: before training, and again, with what is known then, at its end."""
+        content = {name: value for name, value in settings.items() if name not in HEADING}
+        write_document(self.settings, SETTINGS_FORMAT, SETTINGS_VERSION, content)
+
+    def save_results(self, history: History, figures: Mapping[str, Any]) -> None:
+        """Write the history and the final figures."""
         history.save(self.history)
         write_json(self.metrics, plain(figures))
 

@@ -68,13 +68,22 @@ def test_an_interrupted_run_leaves_its_last_epoch(
         if epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("glubina.train.ProgressBar.on_epoch_end", stop)
-    result = call("train", "digits", "--epochs", 4, "--output", tmp_path)
+    monkeypatch.setattr("glubina.cli.train.PAUSE", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("glubina.train.ProgressBar.on_epoch_end", stop)
+        result = call("train", "digits", "--epochs", 4, "--output", tmp_path)
     assert result.exit_code == 130
-    weights = read_tensors(tmp_path / "checkpoint.safetensors")
-    assert weights["10.bias"].shape == (10,)
+    assert f"interrupted. To go on: glubina train digits --resume {tmp_path}" in result.stderr
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    assert path.name == "epoch-000002-step-00000000.safetensors"
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
     assert not (tmp_path / "model.json").exists()
+    assert "--resume' goes on with it" in refused("evaluate", tmp_path)
+    assert f"go on with --resume {tmp_path}" in refused("train", "digits", "--output", tmp_path)
+    result = call("train", "--resume", tmp_path, "--quiet")
+    assert result.exit_code == 0, result.output
+    assert not (tmp_path / "checkpoints").exists()
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 5
 
 
 def test_the_pictures(run: Path) -> None:

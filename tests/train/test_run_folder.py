@@ -38,7 +38,8 @@ def test_results_are_plain_json(tmp_path: Path) -> None:
     history = History()
     history.append(1, {"loss": 0.5})
     figures = {"loss": np.float32(0.5), "matrix": np.eye(2, dtype=np.int64), "bad": float("nan")}
-    folder.save_results({"seed": 1}, history, figures)
+    folder.save_settings({"seed": 1})
+    folder.save_results(history, figures)
     assert json.loads(folder.metrics.read_text()) == {
         "loss": 0.5,
         "matrix": [[1, 0], [0, 1]],
