@@ -100,19 +100,28 @@ class Parts:
         return position
 
     def _callbacks(self) -> list[Any]:
-        states = [(type(c).__name__, c.state_dict()) for c in self.callbacks]
-        return [[name, state] for name, state in states if state]
+        """Of each callback with a state its class, whether that is its own, and the state."""
+        states = [(type(c).__name__, _says_itself(c), c.state_dict()) for c in self.callbacks]
+        return [[name, own, state] for name, own, state in states if state]
 
     def _restore_callbacks(self, saved: Sequence[Any]) -> None:
-        known = [c for c in self.callbacks if c.state_dict()]
-        have, come = [type(c).__name__ for c in known], [name for name, _ in saved]
-        if have != come:
-            raise ValueError(
-                f"its callbacks with a state are {', '.join(come) or 'none'}, and this training's "
-                f"are {', '.join(have) or 'none'}"
-            )
-        for callback, (_, state) in zip(known, saved, strict=True):
-            callback.load_state_dict(state)
+        """Give each callback its state: by class, and within a class in order.
+
+        One that says itself what its state is must be there on both sides. Others, which may only
+        watch, may come and go.
+        """
+        here: dict[str, list[Callback]] = {}
+        for callback in self.callbacks:
+            here.setdefault(type(callback).__name__, []).append(callback)
+        for name, own, state in saved:
+            known = here.get(name)
+            if known:
+                known.pop(0).load_state_dict(state)
+            elif own:
+                raise ValueError(f"its callback {name} is missing in this training")
+        for name, left in here.items():
+            if any(_says_itself(callback) and callback.state_dict() for callback in left):
+                raise ValueError(f"it has no state of the callback {name} of this training")
 
     def _generators(self) -> list[Generator]:
         """The generators of one's own in the network, the loss and the augmentation."""
@@ -120,6 +129,11 @@ class Parts:
         for root in (self.session.model, *self.objects.values()):
             found |= {id(one): one for one in _generators_in(root, set())}
         return [one for one in found.values() if one is not default_generator]
+
+
+def _says_itself(callback: Callback) -> bool:
+    """Whether a callback has a `state_dict` of its own, and not only plain attributes."""
+    return type(callback).state_dict is not Callback.state_dict
 
 
 def _state(thing: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,13 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
 
 @pytest.fixture(scope="module")
 def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
-    """A run that is never stopped."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    ended = nursery.run("train", "digits", *OPTIONS, "--output", folder)
-    assert ended.code == 0, ended.text
-    return folder, ended
+    """A run that is never stopped; what it did to files, when its kernels were there already."""
+    runs = tmp_path_factory.mktemp("runs")
+    for name in ("whole", "again"):
+        ended = nursery.run("train", "digits", *OPTIONS, "--output", runs / name)
+        assert ended.code == 0, ended.text
+    same(runs / "again", runs / "whole")
+    return runs / "whole", ended
 
 
 def same(folder: Path, whole: Path) -> None:
@@ -84,6 +88,98 @@ def test_killed_at_random_moments(
     folder, ended = whole
     chain(nursery, tmp_path / "run", faults(ended, seed, 6))
     same(tmp_path / "run", folder)
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(
+    nursery: Nursery, whole: tuple[Path, Ended], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ended = nursery.run("train", "digits", *OPTIONS, "--output", run, fault="full:4-9")
+    assert ended.code == 0
+    assert "note: the checkpoint was not written" in ended.text
+    assert "no space left on device" in ended.text
+    same(run, whole[0])
+    shutil.rmtree(run)
+    ended = nursery.run("train", "digits", *OPTIONS, "--output", run, fault="full:7-9999")
+    assert ended.code == 2
+    assert ended.text.splitlines()[-1].endswith("cannot be written: no space left on device")
+    assert go_on(nursery, run).code == 0
+    same(run, whole[0])
+
+
+def test_signals_save_and_say_how_to_go_on(
+    nursery: Nursery, whole: tuple[Path, Ended], tmp_path: Path
+) -> None:
+    long = ("train", "digits", "--epochs", 500, "--quiet")
+    nursery.run(*long, "--output", tmp_path / "first", fault="stop:2")
+    for signal, code in (("stop", 130), ("term", 143)):
+        run = tmp_path / signal
+        ended = nursery.run(*long, "--output", run, fault=f"{signal}:2")
+        assert ended.code == code, ended.text
+        name = {"stop": "SIGINT", "term": "SIGTERM"}[signal]
+        last = ended.text.splitlines()[-1]
+        assert last.startswith(f"training was interrupted by {name} in epoch "), ended.text
+        assert last.endswith(f"To go on: glubina train digits --resume {run}")
+        assert f"saved in {run}/checkpoints/epoch-" in last
+
+
+def test_two_trainers_in_one_folder(nursery: Nursery, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with locked(run, "training"):
+        for option in ("--output", "--resume"):
+            ended = nursery.run("train", "digits", *OPTIONS, option, run)
+            assert ended.code == 2
+            assert f"process ({os.getpid()} on " in ended.text
+            assert "is training in this folder; wait for its end, or name another" in ended.text
+    assert not list(run.iterdir())
+
+
+def test_what_cannot_go_on(nursery: Nursery, whole: tuple[Path, Ended], tmp_path: Path) -> None:
+    def refused(*arguments: object) -> str:
+        ended = nursery.run("train", *arguments)
+        assert ended.code == 2, ended.text
+        return ended.text.splitlines()[-1]
+
+    run = tmp_path / "run"
+    moment = f"renamed:{whole[1].counts['renamed'] // 2}"
+    assert nursery.run("train", *OPTIONS, "--output", run, fault=moment).code == -9
+    line = refused("--resume", run, "--batch-size", 64, "--seed", 6)
+    assert "--batch-size 64 was given, and it has 32; --seed 6 was given, and it has 5" in line
+    assert "is a run of the recipe 'digits', not of 'fashion-mnist'" in refused(
+        "fashion-mnist", "--resume", run
+    )
+    assert "is not finished; go on with --resume" in refused("--output", run)
+    assert "leave out --output" in refused("--resume", run, "--output", tmp_path / "other")
+    assert "there is no run folder of this name" in refused("--resume", tmp_path / "missing")
+    settings = json.loads((run / "settings.json").read_text())
+    del settings["sha256"]
+    (run / "settings.json").write_text(json.dumps({**settings, "batch_size": 16}))
+    assert "is of a training with batch_size 32, not 16" in refused("--resume", run)
+
+
+def test_a_damaged_checkpoint_falls_back(
+    nursery: Nursery, whole: tuple[Path, Ended], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    moment = f"renamed:{whole[1].counts['renamed'] - 5}"
+    assert nursery.run("train", *OPTIONS, "--output", run, fault=moment).code == -9
+    first, last = sorted((run / "checkpoints").glob("epoch-*"))
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    ended = go_on(nursery, run, "rename:2")
+    assert f"{last}: is damaged" in ended.text
+    assert f"{first.name} before it is taken" in ended.text
+    assert last.with_name(last.name + ".damaged").exists()
+    assert go_on(nursery, run).code == 0
+    same(run, whole[0])
+
+
+def test_a_finished_run_says_so(nursery: Nursery, whole: tuple[Path, Ended]) -> None:
+    ended = go_on(nursery, whole[0])
+    assert ended.code == 0
+    assert "is finished: there is nothing to go on with" in ended.text
 
 
 @pytest.mark.slow
