@@ -16,8 +16,9 @@ from glubina.explain.errors import ExplainError
 from glubina.explain.frames import Frame
 from glubina.explain.influence import Influence, Path
 from glubina.explain.ladder import Ladder, Rung, ladder
-from glubina.explain.monitor import Monitor, Record
+from glubina.explain.monitor import Monitor
 from glubina.explain.opening import explain, paths
+from glubina.explain.probe import Record
 from glubina.explain.vertex import Edge, Vertex
 
 __all__ = [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from glubina.explain.errors import ExplainError
 from glubina.explain.formulas import Writer, bare, constant_of, opened_alone
 from glubina.explain.local import Local, value_of_leaf
+from glubina.explain.markers import is_learned, unmarked
 from glubina.explain.vertex import Edge, Vertex
 from glubina.graph import ops
 from glubina.graph.autodiff import expand
@@ -56,6 +57,10 @@ class Explanation:
         origins: Mapping[Node, Origin] | None = None,
         operations: bool = False,
     ) -> None:
+        self._plain = unmarked([output, *names])
+        output = self._plain[output]
+        names = {self._plain[node]: name for node, name in names.items()}
+        origins = {self._plain.get(n, n): origin for n, origin in (origins or {}).items()}
         if operations:
             names, output = _all_opened(names, output)
         self._root = bare(output)
@@ -64,7 +69,7 @@ class Explanation:
         self._by_node: dict[Node, Vertex] = {}
         self._named(names)
         for placed in self._by_node.values():
-            placed.origin = (origins or {}).get(placed.node)
+            placed.origin = origins.get(placed.node)
         self._connect()
         self.output = self._by_node[self._root]
 
@@ -81,7 +86,7 @@ class Explanation:
                     count += 1
                     name = f"v{count}" if node.sources else f"x{count}"
             kind = "operation" if node.sources else "input"
-            if not node.sources and _is_learned(node):
+            if not node.sources and is_learned(node):
                 kind = "parameter"
             vertex = Vertex(self, node, len(vertices) + 1, name, kind)
             vertices.append(vertex)
@@ -135,7 +140,7 @@ class Explanation:
         if isinstance(which, Vertex):
             found = [v for v in self.nodes if v is which]
         elif isinstance(which, Tensor):
-            node = bare(which._cell.node)
+            node = bare(self._plain.get(which._cell.node, which._cell.node))
             found = [v for v in self.nodes if v.node in (node, which._cell.leaf)]
         else:
             found = [v for v in self.nodes if which in (v.name, v.number)]
@@ -272,12 +277,6 @@ def _in_order(root: Node) -> list[Node]:
             stack.append((node, True))
             stack.extend((s, False) for s in reversed(reads_of(node)) if s not in seen)
     return order
-
-
-def _is_learned(node: Node) -> bool:
-    owner = getattr(node, "owner", None)
-    tensor = owner() if owner is not None else None
-    return tensor is not None and bool(tensor.requires_grad)
 
 
 def _all_opened(names: Mapping[Node, str], output: Node) -> tuple[dict[Node, str], Node]:

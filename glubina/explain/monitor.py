@@ -1,102 +1,25 @@
-"""What happens inside a network while it trains: a probe after every epoch, outside the step.
-
-The probe runs forward and backward on one fixed mini-batch, as in training, and leaves everything
-as it was: weights, running statistics, the state of chance.
-"""
+"""What happens inside a network while it trains: a probe after every epoch, outside the step."""
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from glubina.explain.errors import ExplainError
-from glubina.explain.formulas import title
-from glubina.explain.undisturbed import undisturbed
-from glubina.graph import ops
-from glubina.graph.node import Node, topological
-from glubina.graph.origins import Origins, path_of, watching
+from glubina.explain.probe import Record, look
+from glubina.explain.probe_data import DataRecord, seen_data
 from glubina.nn import Module
-from glubina.tensor import Tensor, tensor
-from glubina.tensor.base import wrap
+from glubina.tensor import tensor
 from glubina.train.callbacks import Callback
 from glubina.train.history import Logs
-from glubina.train.protocol import behaving
 
 if TYPE_CHECKING:
     from glubina.explain.diagnosis import Diagnosis
 
 Array = NDArray[Any]
-
-# activations of which one side is flat, and of which both are
-RECTIFIERS = frozenset(("relu", "relu6", "clipped"))
-SQUASHING = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-_EDGE = 0.02  # how near to an end, as a share of the range, an activation counts as saturated
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """The outputs of a layer, or of an activation in it, on the probe.
-
-    operation: what gave them. mean, std: over all of them. dead: the share of a rectifier's units
-    that are 0 for every example. saturated: the share of a squashing function's values near its
-    ends.
-    """
-
-    name: str
-    operation: str
-    mean: float
-    std: float
-    dead: float | None
-    saturated: float | None
-
-
-@dataclass(frozen=True)
-class ParameterRecord:
-    """A parameter on the probe: its norm, its gradient's, and how far it moved since the last one.
-
-    size: its number of elements; shape. gradient and change are NaN where they are not known.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    norm: float
-    gradient: float
-    change: float
-    equal: bool
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(np.prod(self.shape))
-
-    @property
-    def gradient_rms(self) -> float:
-        """The root of the mean square of the gradient's elements."""
-        return self.gradient / math.sqrt(max(self.size, 1))
-
-
-@dataclass(frozen=True)
-class Record:
-    """One look at the network, after an epoch (0: before the first).
-
-    output_spread: how much the outputs differ between examples, as a share of their size.
-    """
-
-    epoch: int
-    loss: float
-    output_spread: float
-    layers: tuple[LayerRecord, ...]
-    parameters: tuple[ParameterRecord, ...]
-
-    @property
-    def gradient(self) -> float:
-        """The norm of the whole gradient."""
-        return float(np.sqrt(sum(p.gradient**2 for p in self.parameters)))
 
 
 class Monitor(Callback):
@@ -122,6 +45,7 @@ class Monitor(Callback):
         self.loss = loss
         self.records: list[Record] = []
         self._before: dict[str, Array] = {}
+        self._data: DataRecord | None = None
 
     def on_train_begin(self) -> None:
         """Look at the network as it was initialised."""
@@ -160,119 +84,5 @@ class Monitor(Callback):
         if loss is None:
             raise ExplainError("the monitor needs the loss: Monitor(x, y, loss=...)")
         record, self._before = look(model, loss, self.x, self.y, epoch, self._before)
-        self.records.append(record)
-
-
-def look(
-    model: Module, loss: Any, x: Tensor, y: Tensor, epoch: int, before: dict[str, Array]
-) -> tuple[Record, dict[str, Array]]:
-    """One record, and the weights that it saw. Nothing of the model is changed."""
-    with undisturbed([model]):
-        with watching() as watch, behaving(model, training=True):
-            outputs = model(_input(x, model))
-            value = loss(outputs, y)
-        return _record(model, value, outputs, watch, epoch, before)
-
-
-def _input(x: Tensor, model: Module) -> Tensor:
-    """Real inputs in the dtype of the parameters."""
-    dtype = next((p.dtype for p in model.parameters() if p.dtype.kind == "f"), None)
-    return x if dtype is None or x.dtype.kind != "f" else x.astype(dtype)
-
-
-def _record(
-    model: Module,
-    value: Tensor,
-    outputs: Any,
-    watch: Origins,
-    epoch: int,
-    before: dict[str, Array],
-) -> tuple[Record, dict[str, Array]]:
-    root = value._cell.node
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    scalar = ops.reshape(root, ()) if root.size == 1 else None
-    if scalar is None:
-        raise ExplainError(f"the monitor needs a loss of one number, got the shape {root.shape}")
-    seen = _seen(root, watch, model)
-    first = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
-    nodes = [node for _, _, node in seen]
-    leaves = [p._cell.node for _, p in named]
-    made = [wrap(node) for node in (*nodes, first._cell.node, root)]
-    made += [wrap(ops.gradient(scalar, leaf)) for leaf in leaves]
-    arrays = [t.numpy() for t in made]
-    count = len(nodes)
-    weights = {name: p.numpy() for name, p in named}
-    layers = [
-        _layer(name, kind, array)
-        for (name, kind, _), array in zip(seen, arrays[:count], strict=True)
-    ]
-    parameters = [
-        ParameterRecord(
-            name,
-            weights[name].shape,
-            _norm(weights[name]),
-            _norm(gradient),
-            _norm(weights[name] - before[name]) if name in before else float("nan"),
-            bool(weights[name].size > 1 and np.ptp(weights[name]) == 0),
-        )
-        for (name, _), gradient in zip(named, arrays[count + 2 :], strict=True)
-    ]
-    loss = float(arrays[count + 1].reshape(()))
-    spread = _spread(arrays[count])
-    return Record(epoch, loss, spread, tuple(layers), tuple(parameters)), weights
-
-
-def _seen(root: Node, watch: Origins, model: Module) -> list[tuple[str, str, Node]]:
-    """The activations, and each innermost layer's output: name, operation, node, in order."""
-    last: dict[tuple[int, ...], Node] = {}
-    found: dict[Node, tuple[str, str]] = {}
-    for node in topological([root]):
-        origin = watch.of(node)
-        if origin is None or not node.sources or node.dtype.kind != "f" or not origin.modules:
-            continue
-        if origin.modules[0] is not model:
-            continue
-        name = path_of(origin.modules) or type(model).__name__
-        kind = title(node)
-        if kind in RECTIFIERS or kind in SQUASHING:
-            found[node] = name, kind
-        if next(iter(origin.modules[-1].children()), None) is None:
-            last[origin.calls] = node
-    for node in last.values():
-        origin = watch.of(node)
-        if node not in found and origin is not None:
-            found[node] = path_of(origin.modules), type(origin.modules[-1]).__name__
-    order = {node: number for number, node in enumerate(topological([root]))}
-    return [(*found[node], node) for node in sorted(found, key=lambda n: order[n])]
-
-
-def _layer(name: str, operation: str, value: Array) -> LayerRecord:
-    with np.errstate(all="ignore"):
-        units = value.reshape(-1, value.shape[-1]) if value.ndim > 1 else value.reshape(-1, 1)
-        dead = saturated = None
-        if operation in RECTIFIERS:
-            dead = float((units <= 0).all(axis=0).mean())
-        if operation in SQUASHING:
-            low, high = SQUASHING[operation]
-            edge = _EDGE * (high - low) / 2
-            saturated = float(((value < low + edge) | (value > high - edge)).mean())
-        return LayerRecord(
-            name,
-            operation,
-            float(value.mean(dtype=np.float64)),
-            float(value.std(dtype=np.float64)),
-            dead,
-            saturated,
-        )
-
-
-def _spread(outputs: Array) -> float:
-    """How much outputs differ between examples, as a share of their size."""
-    with np.errstate(all="ignore"):
-        size = float(np.sqrt(np.mean(np.square(outputs, dtype=np.float64))))
-        return float(outputs.std(axis=0, dtype=np.float64).mean()) / max(size, 1e-30)
-
-
-def _norm(array: Array) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.sqrt(np.sum(np.square(array, dtype=np.float64))))
+        self._data = self._data or seen_data(self.x.numpy(), self.y.numpy())
+        self.records.append(replace(record, data=self._data))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from glubina.explain.monitor import Record
+from glubina.explain.probe import Record
 from glubina.train.history import History
 from glubina.train.plots import new_figure, save_figure
 

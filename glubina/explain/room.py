@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         influence,
         monitor,
         opening,
+        probe,
         vertex,
     )
     from glubina.tensor import Tensor
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         Ladder: TypeAlias = rungs.Ladder
         Monitor: TypeAlias = monitor.Monitor
         Path: TypeAlias = influence.Path
-        Record: TypeAlias = monitor.Record
+        Record: TypeAlias = probe.Record
         Rung: TypeAlias = rungs.Rung
         Vertex: TypeAlias = vertex.Vertex
         diagnose = staticmethod(diagnosis.diagnose)

@@ -345,3 +345,29 @@ def test_ladder_refuses_what_it_cannot_run() -> None:
         explain.ladder(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="repeats must be a whole number of at least 1, got 0"):
         explain.ladder(lambda x: x, gl.ones(2), repeats=0)
+
+
+def test_what_is_made_of_inputs_alone_has_its_derivative_too() -> None:
+    x = gl.tensor(np.array([1.0, 2.0]))
+    w = gl.tensor(np.array([3.0, 4.0]), requires_grad=True)
+    doubled = 2 * x
+    q = (doubled * w).sum()
+    e = gl.explain(q)
+    np.testing.assert_array_equal(e["doubled"].derivative, [3.0, 4.0])
+    np.testing.assert_array_equal(e["x"].derivative, [6.0, 8.0])
+    np.testing.assert_array_equal(e[doubled].derivative, [3.0, 4.0])
+    network = nn.GRU(2, 3, batch_first=True)
+    sequence = gl.tensor(np.random.default_rng(0).standard_normal((2, 4, 2)).astype(np.float32))
+    found = gl.explain((network(sequence)[0] ** 2).sum())["sequence"].derivative
+    asked = gl.tensor(sequence.numpy(), requires_grad=True)
+    (network(asked)[0] ** 2).sum().backward()
+    assert asked.grad is not None
+    assert found is not None
+    np.testing.assert_allclose(found, asked.grad.numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_detach_stops_derivatives_in_a_drawing_too() -> None:
+    w = gl.tensor(3.0, requires_grad=True)
+    h = w * w
+    q = h.detach() * w
+    assert gl.explain(q)["w"].derivative == 9

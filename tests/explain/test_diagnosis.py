@@ -103,7 +103,27 @@ def test_equal_weights() -> None:
         nn.init.constant_(parameter, 0.1)
     found = trained(network)
     assert found[0].kind == "bad initialisation"
-    assert "all weights of 0.weight are equal at the start" in str(found[0])
+    assert "the units of 0.weight all have the same weights" in str(found[0])
+
+
+def test_units_that_differ_from_inputs_but_not_from_each_other() -> None:
+    network = deep(nn.Tanh, 1)
+    row = np.random.default_rng(0).standard_normal((1, 2)).astype(np.float32)
+    network[0].weight.data.copy_(gl.tensor(np.tile(row, (16, 1))))
+    for parameter in (network[0].bias, network[2].weight):
+        nn.init.constant_(parameter, 0.1)
+    assert trained(network)[0].kind == "bad initialisation"
+
+
+def test_zeros_that_learn_are_none() -> None:
+    gl.manual_seed(0)
+    single = nn.Linear(2, 3)
+    for parameter in single.parameters():
+        nn.init.zeros_(parameter)
+    assert trained(nn.Sequential(single), epochs=8) == []
+    headless = deep(nn.Tanh, 2)
+    nn.init.zeros_(headless[4].weight)
+    assert trained(headless, epochs=8) == []
 
 
 def test_dead_rectifiers_from_the_start_and_by_too_large_a_step() -> None:
@@ -254,3 +274,170 @@ def test_a_step_of_zero_is_seen() -> None:
     monitor = explain.Monitor(x, np.arange(64) % 3)
     net.fit(x, np.arange(64) % 3, epochs=3, batch_size=16, callbacks=[monitor], verbose=0)
     assert [d.kind for d in monitor.diagnosis()] == ["too small a step"]
+
+
+class Last(nn.Module):
+    """What a recurrent layer says at the end of a sequence."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer, self.out = layer, nn.Linear(8, 3)
+
+    def forward(self, x: gl.Tensor) -> gl.Tensor:
+        """(batch, steps, 2) to (batch, 3)."""
+        return self.out(self.layer(x)[0][:, -1])
+
+
+def sequences(steps: int) -> tuple[Any, Any]:
+    """The class is in the first step, and noise behind it."""
+    x, y = blobs()
+    noise = 0.3 * np.random.default_rng(1).standard_normal((len(x), steps, 2)).astype(np.float32)
+    noise[:, 0] = x
+    return noise, y
+
+
+def test_what_is_early_in_a_sequence_is_not_learned() -> None:
+    gl.manual_seed(0)
+    found = trained(Last(nn.RNN(2, 8, batch_first=True)), data=sequences(60))
+    (diagnosis,) = found
+    assert (diagnosis.kind, diagnosis.layer) == ("vanishing gradients", "layer")
+    assert "of 60 steps of layer the first gets a gradient of" in str(diagnosis)
+    network = Last(nn.GRU(2, 8, batch_first=True))
+    assert trained(network, optim.Adam(network.parameters(), 0.02), 8, sequences(6)) == []
+
+
+def test_saturated_states() -> None:
+    gl.manual_seed(0)
+    network = Last(nn.RNN(2, 8, num_layers=2, batch_first=True))
+    nn.init.normal_(network.layer.weight_ih_l0, 0.0, 80.0)
+    found = [d for d in trained(network, data=sequences(6)) if d.kind == "saturation"]
+    assert [d.layer for d in found] == ["layer"]
+    assert "of the values of its states are at the ends" in str(found[0])
+
+
+@pytest.mark.parametrize(("scale", "text"), [(200.0, "large"), (1e-5, "tiny"), (None, "differ")])
+def test_inputs_that_are_not_standardised(scale: float | None, text: str) -> None:
+    gl.manual_seed(0)
+    x, y = blobs()
+    x = x * (np.array([1, 1e4], np.float32) if scale is None else np.float32(scale))
+    network = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 3))
+    found = trained(network, data=(x, y))
+    assert found[0].kind == "inputs not standardised"
+    assert text in str(found[0])
+    if scale is None:
+        network = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 3))
+        assert trained(network, optim.Adam(network.parameters(), 0.01), 8, (x, y)) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "loss", "text"),
+    [
+        (nn.Softmax(-1), nn.CrossEntropyLoss(), "the loss applies the softmax once more"),
+        (nn.Identity(), nn.NLLLoss(), "NLLLoss takes logarithms of probabilities"),
+    ],
+)
+def test_a_loss_that_takes_something_else(end: nn.Module, loss: Any, text: str) -> None:
+    gl.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 3), end)
+    network.compile(optim.SGD(network.parameters(), 0.05), loss)
+    x, y = blobs()
+    monitor = Monitor(x[:60], y[:60])
+    network.fit(x, y, batch_size=20, epochs=2, callbacks=[monitor], verbose=0)
+    assert monitor.diagnosis()[0].kind == "mismatched loss"
+    assert text in monitor.report()
+
+
+def test_a_sigmoid_before_a_loss_with_one() -> None:
+    x, y = blobs()
+    network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1), nn.Sigmoid())
+    network.compile(optim.SGD(network.parameters(), 0.05), nn.BCEWithLogitsLoss())
+    target = (y[:, None] == 0).astype(np.float32)
+    monitor = Monitor(x[:60], target[:60])
+    network.fit(x, target, batch_size=20, epochs=2, callbacks=[monitor], verbose=0)
+    assert "the loss applies the sigmoid once more" in monitor.report()
+
+
+class Cut(nn.Module):
+    """Keeps derivatives from its first layer."""
+
+    def __init__(self) -> None:
+        self.first, self.second = nn.Linear(2, 16), nn.Linear(16, 3)
+
+    def forward(self, x: gl.Tensor) -> gl.Tensor:
+        """Through relu."""
+        return self.second(gl.relu(self.first(x)).detach())
+
+
+def test_layers_that_are_left_out() -> None:
+    gl.manual_seed(0)
+    network = deep(nn.ReLU, 2)
+    some = [p for name, p in network.named_parameters() if not name.startswith("2.")]
+    (diagnosis,) = trained(network, optim.Adam(some, 0.01))
+    assert (diagnosis.kind, diagnosis.layer) == ("frozen layer", "2.weight")
+    assert "2.weight and 1 more never changed" in str(diagnosis)
+    cut = Cut()
+    (diagnosis,) = trained(cut, optim.Adam(cut.parameters(), 0.01))
+    assert (diagnosis.kind, diagnosis.layer) == ("frozen layer", "first.weight")
+    assert "no gradient comes to first.weight and 1 more" in str(diagnosis)
+    for parameter in network[0].parameters():
+        parameter.requires_grad_(False)  # on purpose
+    rest = [p for p in network.parameters() if p.requires_grad]
+    assert trained(network, optim.Adam(rest, 0.01)) == []
+
+
+def test_one_class_for_all() -> None:
+    gl.manual_seed(0)
+    rng = np.random.default_rng(0)
+    y = (rng.uniform(size=400) < 0.05).astype(np.int64)
+    x = (rng.standard_normal((400, 6)) + 0.3 * y[:, None]).astype(np.float32)
+    network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+    network.compile(optim.SGD(network.parameters(), 0.02), nn.CrossEntropyLoss())
+    monitor = Monitor(x[:200], y[:200])
+    network.fit(x, y, epochs=3, callbacks=[monitor], verbose=0, seed=0)
+    (diagnosis,) = monitor.diagnosis()
+    assert diagnosis.kind == "constant output"
+    assert "gives class 0 to every example of the probe" in str(diagnosis)
+    assert "weight the classes" in str(diagnosis)
+
+
+def test_labels_that_do_not_belong_to_the_inputs() -> None:
+    gl.manual_seed(0)
+    x, y = blobs(600)
+    shuffled = np.random.default_rng(3).permutation(y)
+    network = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3))
+    found = trained(network, optim.SGD(network.parameters(), 0.02), 5, (x, shuffled))
+    assert kinds(found) <= {"not learning", "constant output"}
+    assert found
+
+
+def test_a_label_among_the_inputs() -> None:
+    gl.manual_seed(0)
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    x = (rng.standard_normal((120, 5)) + 0.5 * y[:, None]).astype(np.float32)
+    x[:, 3] = -y
+    network = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3))
+    (diagnosis,) = trained(network, optim.Adam(network.parameters(), 0.02), data=(x, y))
+    assert diagnosis.kind == "label leakage"
+    assert "feature 3 of the inputs alone tells the target" in str(diagnosis)
+
+
+def test_a_jump_at_the_start_is_seen_after_it_has_come_down() -> None:
+    history = History()
+    for epoch, loss in enumerate((6000.0, 1.6, 1.5, 1.45), 1):
+        history.append(epoch, {"loss": loss})
+    assert diagnose(history, []) == []
+    looks = [explain.Record(n, v, 0.5, (), ()) for n, v in enumerate((1.4, 1.7, 1.5, 1.4, 1.3))]
+    (diagnosis,) = diagnose(history, looks)
+    assert diagnosis.kind == "too large a step"
+    assert "the loss jumped from 1.4 to 6000" in str(diagnosis)
+
+
+def test_memory_of_few_examples_is_overfitting_also_where_validation_does_not_rise() -> None:
+    history = History()
+    for epoch in range(1, 11):
+        history.append(epoch, {"loss": 2.0**-epoch, "val_loss": 0.9})
+    assert [d.kind for d in diagnose(history, [])] == ["overfitting"]
+    well = History()
+    for epoch in range(1, 11):
+        well.append(epoch, {"loss": 2.0**-epoch, "val_loss": 2.0**-epoch + 1e-3 * epoch})
+    assert diagnose(well, []) == []
