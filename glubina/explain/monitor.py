@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from numpy.typing import NDArray
 
@@ -56,6 +56,15 @@ class Monitor(Callback):
         """Look at it after an epoch."""
         self._look(epoch)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The records, and the weights of the last look."""
+        return {"records": [asdict(record) for record in self.records], "before": self._before}
+
+    def load_state_dict(self, values: Any) -> None:
+        """Go on after these records."""
+        self.records = [_again(Record, record) for record in values["records"]]
+        self._before = values["before"]
+
     def diagnosis(self) -> list[Diagnosis]:
         """What the records and the training's figures tell, the likely causes first."""
         from glubina.explain.diagnosis import diagnose
@@ -86,3 +95,16 @@ class Monitor(Callback):
         record, self._before = look(model, loss, self.x, self.y, epoch, self._before)
         self._data = self._data or seen_data(self.x.numpy(), self.y.numpy())
         self.records.append(replace(record, data=self._data))
+
+
+def _again(kind: Any, values: Any) -> Any:
+    """A record from what `asdict` made of it; those within it as well."""
+    if is_dataclass(kind) and isinstance(values, dict):
+        hints = get_type_hints(kind)
+        return kind(**{name: _again(hints[name], value) for name, value in values.items()})
+    inner = next((part for part in get_args(kind) if is_dataclass(part)), None)
+    if inner is None or values is None:
+        return values
+    if isinstance(values, (tuple, list)):
+        return tuple(_again(inner, value) for value in values)
+    return _again(inner, values)

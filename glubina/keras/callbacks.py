@@ -11,6 +11,7 @@ import numpy as np
 
 from glubina import train
 from glubina.files import DamagedFileError, read_bytes, write_text
+from glubina.train.attributes import plain_attributes, take_attributes
 from glubina.train.callbacks import copy_weights
 from glubina.train.history import rises
 
@@ -59,6 +60,14 @@ class Callback:
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """A step has ended."""
         self.on_batch_end(batch, logs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the attributes that are numbers, texts, arrays and the like."""
+        return plain_attributes(self)
+
+    def load_state_dict(self, values: Any) -> None:
+        """Take over what `state_dict` gave."""
+        take_attributes(self, values)
 
     def watches_batches(self) -> bool:
         """Whether a method of batches is overridden."""
@@ -305,6 +314,43 @@ class CSVLogger(Callback):
         write_text(self.filename, "\n".join(self.lines) + "\n")
 
 
+class BackupAndRestore(Callback):
+    """Keep the training's state in a folder, and go on from it in the next `fit` that has this.
+
+    save_freq: "epoch", or so many steps. delete_checkpoint: remove it when training has ended. A
+    training that was killed ends with the bits of one that was not (see `train.Checkpoints`).
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        save_freq: str | int = "epoch",
+        delete_checkpoint: bool = True,
+    ) -> None:
+        self.delete_checkpoint = delete_checkpoint
+        if save_freq == "epoch":
+            self._checkpoints = train.Checkpoints(backup_dir)
+        elif isinstance(save_freq, int):
+            self._checkpoints = train.Checkpoints(backup_dir, epochs=None, steps=save_freq)
+        else:
+            raise ValueError(f"save_freq is 'epoch' or a number of steps, got {save_freq!r}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: it is where the state is kept."""
+        return {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What it means for `fit`."""
+        kept = self._checkpoints
+        return {"checkpoints": kept, "resume": bool(kept.files())}
+
+    def finish(self) -> None:
+        """Training has come to its end."""
+        if self.delete_checkpoint:
+            self._checkpoints.clear()
+
+
 class TerminateOnNaN(Callback):
     """Training stops by itself when the loss is NaN: this is here for programs that name it."""
 
@@ -344,6 +390,26 @@ class Adapter(train.Callback):
     def on_train_end(self) -> None:
         """Tell them."""
         self._told("on_train_end", {})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The callbacks' states, and how far the optimizer has counted."""
+        optimizer = self.model.optimizer
+        return {
+            "callbacks": [[type(c).__name__, c.state_dict()] for c in self.callbacks],
+            "iterations": optimizer.iterations,
+            "rate": optimizer._rate,
+        }
+
+    def load_state_dict(self, values: Any) -> None:
+        """Go on; callbacks that have no state in it begin anew."""
+        here = list(self.callbacks)
+        for name, state in values["callbacks"]:
+            found = next((c for c in here if type(c).__name__ == name), None)
+            if found is not None:
+                here.remove(found)
+                found.load_state_dict(state)
+        optimizer = self.model.optimizer
+        optimizer.iterations, optimizer._rate = values["iterations"], values["rate"]
 
     def watching(self) -> bool:
         """Whether training returns after every step."""

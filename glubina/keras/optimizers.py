@@ -37,6 +37,19 @@ class Rule:
         """The groups of the update rule, which schedules of `glubina.optim` change."""
         return self.inner.param_groups
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The settings that the update rule was made with."""
+        return self.inner.defaults
+
+    def state_dict(self) -> dict[str, Any]:
+        """The update rule's."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, values: Any) -> None:
+        """Take over what `state_dict` gave."""
+        self.inner.load_state_dict(values)
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         self.inner.zero_grad()

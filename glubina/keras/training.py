@@ -14,7 +14,7 @@ from glubina.data import DataError
 from glubina.files import DamagedFileError, read_with_metadata, write_tensors
 from glubina.files.json_file import parse_json
 from glubina.keras import optimizers
-from glubina.keras.callbacks import History, adapter
+from glubina.keras.callbacks import BackupAndRestore, History, adapter
 from glubina.keras.compiled import TotalLoss
 from glubina.keras.generators import Batched, is_batched
 from glubina.keras.generators import inputs_of as batched_inputs
@@ -182,6 +182,7 @@ class Training:
         history = History()
         given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
         called = [*(c for c in given if c is not None), history]
+        backups = [c for c in called if isinstance(c, BackupAndRestore)]
         trainer.fit(
             inputs,
             targets,
@@ -191,7 +192,10 @@ class Training:
             callbacks=[adapter(self, called, initial_epoch, epochs)],
             shuffle=bool(shuffle),
             verbose=1 if verbose == "auto" else int(verbose),
+            **(backups[0].options if backups else {}),
         )
+        for backup in backups:
+            backup.finish()
         self._trainer.history = history
         return history
 

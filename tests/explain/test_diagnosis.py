@@ -441,3 +441,19 @@ def test_memory_of_few_examples_is_overfitting_also_where_validation_does_not_ri
     for epoch in range(1, 11):
         well.append(epoch, {"loss": 2.0**-epoch, "val_loss": 2.0**-epoch + 1e-3 * epoch})
     assert diagnose(well, []) == []
+
+
+def test_a_monitor_goes_on_with_its_training(tmp_path: Path) -> None:
+    x, y = blobs()
+
+    def records(epochs: int, **more: Any) -> list[Any]:
+        gl.manual_seed(0)
+        network = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 3))
+        network.compile("sgd", "cross_entropy")
+        monitor = Monitor(x[:60], y[:60])
+        network.fit(x, y, epochs=epochs, callbacks=[monitor], verbose=0, seed=0, **more)
+        return monitor.records
+
+    whole = records(3)
+    records(2, checkpoints=tmp_path)
+    assert repr(records(3, checkpoints=tmp_path, resume=True)) == repr(whole)

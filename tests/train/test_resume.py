@@ -159,6 +159,10 @@ CASES = {
         compiled=lambda net: {"penalty": slope(net)},
     ),
     "rules that stop": Case(dense, options={"stop": Stop(steps=16, change=1e-9), **SPLIT}),
+    "gradients of several mini-batches, recomputation": Case(
+        lambda: nn.Sequential(nn.Recompute(dense()), nn.Tanh()),
+        options={"batch_size": 4, "accumulate": 2},
+    ),
     "limits": Case(
         dense,
         lambda p: optim.NAdam(p),
