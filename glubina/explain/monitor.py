@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 from numpy.typing import NDArray
 
@@ -100,8 +100,8 @@ class Monitor(Callback):
 def _again(kind: Any, values: Any) -> Any:
     """A record from what `asdict` made of it; those within it as well."""
     if is_dataclass(kind) and isinstance(values, dict):
-        hints = get_type_hints(kind)
-        return kind(**{name: _again(hints[name], value) for name, value in values.items()})
+        hints, made = get_type_hints(kind), cast(Any, kind)
+        return made(**{name: _again(hints[name], value) for name, value in values.items()})
     inner = next((part for part in get_args(kind) if is_dataclass(part)), None)
     if inner is None or values is None:
         return values
