@@ -36,6 +36,11 @@ class Reduction:
         self.wide = "double" if widens else self.scalar  # between blocks
 
     @property
+    def rounds(self) -> bool:
+        """Whether each step is rounded."""
+        return self.name in ("sum", "prod") and is_float(self.scalar)
+
+    @property
     def types(self) -> list[str]:
         """The element types of a block's state."""
         return [self.scalar, "i64"] if self.name == "argmax" else [self.scalar]

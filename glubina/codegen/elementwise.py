@@ -107,8 +107,11 @@ def float_minimum(f: Function, x: Value, y: Value) -> Value:
 
 def _float_sign(f: Function, k: str, x: list[Value]) -> Value:
     (a,) = x
+    zero = f.const(0, a.type)
     one = f.intrinsic("llvm.copysign", a.type, f.const(1, a.type), a)
-    return f.select(f.compare("one", a, f.const(0, a.type)), one, a)
+    # a denormal number is neither: it counts as zero
+    none = f.select(_isnan(f, a), a, f.intrinsic("llvm.copysign", a.type, zero, a))
+    return f.select(f.compare("one", a, zero), one, none)
 
 
 def _float_relu(f: Function, k: str, x: list[Value]) -> Value:

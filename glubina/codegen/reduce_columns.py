@@ -9,7 +9,7 @@ from glubina.codegen.accumulate import State
 from glubina.codegen.canonical import Structure
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.reduce_function import ReduceFunction
-from glubina.codegen.reduce_plan import BLOCK_ROWS, Plan
+from glubina.codegen.reduce_plan import BLOCK_ROWS, CHAIN, Plan
 from glubina.schedule.affine import Affine
 from glubina.schedule.views import reshaped
 
@@ -151,22 +151,32 @@ class _Columns(ReduceFunction):
         start = [v for _ in range(vectors) for r in self.reductions for v in r.start(f, self.lanes)]
         top = f.mul(block, f.i64(BLOCK_ROWS))
         bottom = f.minimum(f.add(top, f.i64(BLOCK_ROWS)), self.frame.number(1))
-        with f.loop(top, bottom, f.i64(1), start) as loop, self.scopes():
-            row = self.reduced_symbol(loop.index)
+
+        def after(number: Value, values: list[Value]) -> list[Value]:
+            row = self.reduced_symbol(number)
             following: list[Value] = []
-            states = self._grouped(loop.values, vectors)
+            states = self._grouped(values, vectors)
             for v, state in enumerate(states):
                 with self.vector_context(vectors, v, real):
                     column = space.add(space.add(first, v * self.lanes), e.index.lane)
                     index = self.plan.element(space, kept, row, column)
                     for r, old in zip(self.reductions, state, strict=True):
                         value = e.full(r.anchor.sources[0], index)
-                        number = None
-                        if r.name == "argmax":
-                            number = f.splat(loop.index, self.lanes)
-                        following += r.merge(f, old, r.element(f, value, number))
-            loop.carry(following)
-        return self._grouped(loop.results, vectors)
+                        place = f.splat(number, self.lanes) if r.name == "argmax" else None
+                        following += r.merge(f, old, r.element(f, value, place))
+            return following
+
+        def merged(before: list[Value], after: list[Value]) -> list[Value]:
+            pairs = zip(self._grouped(before, vectors), self._grouped(after, vectors), strict=True)
+            return [
+                value
+                for olds, news in pairs
+                for r, a, b in zip(self.reductions, olds, news, strict=True)
+                for value in r.merge(f, a, b)
+            ]
+
+        values = self.in_chains((top, bottom, 1), CHAIN, start, start, merged, after)
+        return self._grouped(values, vectors)
 
     def _exchange(
         self,

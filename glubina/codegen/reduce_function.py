@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from glubina.codegen.accumulate import Reduction, State
@@ -92,6 +92,33 @@ class ReduceFunction:
         start, stop = self.frame.share(total, 1)
         with f.loop(start, stop, f.i64(1)) as loop, self.scopes():
             yield self.kept_symbol(loop.index)
+
+    def in_chains(
+        self,
+        span: tuple[Value, Value, int],
+        chain: int,
+        values: list[Value],
+        fresh: list[Value],
+        merge: Callable[[list[Value], list[Value]], list[Value]],
+        body: Callable[[Value, list[Value]], list[Value]],
+    ) -> list[Value]:
+        """A loop over (first, last, step) that carries values, `chain` steps in a row.
+
+        Each chain begins `fresh`, and is merged into the values at its end, where that makes
+        floating sums more exact; else there is but one chain.
+        """
+        f, (first, last, step) = self.f, span
+        if not any(r.rounds for r in self.reductions):
+            with f.loop(first, last, f.i64(step), values) as plain, self.scopes():
+                plain.carry(body(plain.index, plain.values))
+            return plain.results
+        stride = f.i64(step * chain)
+        with f.loop(first, last, stride, values) as outer, self.scopes():
+            end = f.minimum(f.add(outer.index, stride), last)
+            with f.loop(outer.index, end, f.i64(step), fresh) as inner, self.scopes():
+                inner.carry(body(inner.index, inner.values))
+            outer.carry(merge(outer.values, inner.results))
+        return outer.results
 
     # -- values ---------------------------------------------------------------------------------
 

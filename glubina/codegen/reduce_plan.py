@@ -12,6 +12,13 @@ BLOCK = 4096
 BLOCK_ROWS = 128
 """Reduced rows of one block, where the innermost axis is kept."""
 
+CHAIN = 16
+"""Steps of a block that are added up one after the other; such chains are then put together. A
+rounding that always goes the same way, as with equal elements, adds up along a chain."""
+
+MOST_LINES = CHAIN * CHAIN
+"""Lines of one block, where the innermost axis is reduced and short."""
+
 
 @dataclass
 class Plan:
@@ -44,7 +51,7 @@ class Plan:
             return BLOCK_ROWS
         if self.inner is None or self.inner >= 2 * BLOCK:
             return 0
-        return max(1, BLOCK // max(1, self.inner))
+        return max(1, min(MOST_LINES, BLOCK // max(1, self.inner)))
 
     @property
     def chunks(self) -> int:

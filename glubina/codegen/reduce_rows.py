@@ -8,7 +8,7 @@ from glubina.codegen.accumulate import Reduction, State
 from glubina.codegen.canonical import Structure
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.reduce_function import ReduceFunction
-from glubina.codegen.reduce_plan import BLOCK, Plan
+from glubina.codegen.reduce_plan import BLOCK, CHAIN, Plan
 from glubina.schedule.affine import ZERO, Affine
 
 VECTORS = 4
@@ -88,18 +88,20 @@ class _Rows(ReduceFunction):
         """The states of one block of a kept place."""
         f, plan = self.f, self.plan
         self.vectors = self._side_by_side()
-        start = [
-            v for r in self.reductions for _ in range(self.vectors) for v in r.start(f, self.lanes)
-        ]
+        start = self._fresh()
         if plan.inner is None:
             values = self._run(kept, block, start)
         elif plan.lines:
             first = f.mul(block, f.i64(plan.lines))
             last = f.minimum(f.add(first, f.i64(plan.lines)), self.frame.number(1))
-            with f.loop(first, last, f.i64(1), start) as loop, self.scopes():
-                line = self.reduced_symbol(loop.index)
-                loop.carry(self._line(kept, line, plan.inner, None, loop.values))
-            values = loop.results
+            inner = plan.inner
+
+            def line_after(index: Value, values: list[Value]) -> list[Value]:
+                return self._line(kept, self.reduced_symbol(index), inner, None, values)
+
+            steps = -(-inner // (self.lanes * self.vectors))
+            chain = max(1, CHAIN // max(1, steps))
+            values = self.in_chains((first, last, 1), chain, start, start, self._merged, line_after)
         else:
             chunks = f.i64(plan.chunks)
             line_value = f.binary("udiv", block, chunks)
@@ -107,6 +109,24 @@ class _Rows(ReduceFunction):
             line = self.reduced_symbol(line_value)
             values = self._line(kept, line, plan.inner, chunk, start)
         return [self._across(r, values) for r in self.reductions]
+
+    def _fresh(self) -> list[Value]:
+        """The states of no element."""
+        return [
+            v
+            for r in self.reductions
+            for _ in range(self.vectors)
+            for v in r.start(self.f, self.lanes)
+        ]
+
+    def _merged(self, before: list[Value], after: list[Value]) -> list[Value]:
+        """Two lists of states put together."""
+        merged: list[Value] = []
+        for r in self.reductions:
+            for _ in range(self.vectors):
+                at = slice(len(merged), len(merged) + len(r.types))
+                merged += r.merge(self.f, before[at], after[at])
+        return merged
 
     def _side_by_side(self) -> int:
         inner = self.plan.inner
@@ -129,12 +149,15 @@ class _Rows(ReduceFunction):
         step = lanes * self.vectors
         column = self.space.loop(None, step)
         end = f.sub(last, f.i64(step - 1))
-        with f.loop(first, end, f.i64(step), start) as loop, self.scopes():
-            self.vectorised.index.bind(column, loop.index)
-            loop.carry(self._step(kept, ZERO, column, loop.values, self.vectors))
+
+        def step_after(index: Value, values: list[Value]) -> list[Value]:
+            self.vectorised.index.bind(column, index)
+            return self._step(kept, ZERO, column, values, self.vectors)
+
+        values = self.in_chains((first, end, step), CHAIN, start, start, self._merged, step_after)
         done = f.binary("and", f.sub(last, first), f.i64(-step))
         rest = self.space.loop(None, lanes)
-        with f.loop(f.add(first, done), last, f.i64(lanes), loop.results) as tail, self.scopes():
+        with f.loop(f.add(first, done), last, f.i64(lanes), values) as tail, self.scopes():
             self.vectorised.index.bind(rest, tail.index)
             mask = self.mask(f.sub(last, tail.index))
             with f.rarely():
@@ -157,10 +180,19 @@ class _Rows(ReduceFunction):
             values = self._step(kept, line, ZERO, values, self.vectors)
         elif full:
             column = self.space.counter(full - step, step)
-            with f.loop(first, end, f.i64(step), values) as loop, self.scopes():
-                self.vectorised.index.bind(column, loop.index)
-                loop.carry(self._step(kept, line, column, loop.values, self.vectors))
-            values = loop.results
+
+            def step_after(index: Value, values: list[Value]) -> list[Value]:
+                self.vectorised.index.bind(column, index)
+                return self._step(kept, line, column, values, self.vectors)
+
+            if full <= step * CHAIN:
+                with f.loop(first, end, f.i64(step), values) as loop, self.scopes():
+                    loop.carry(step_after(loop.index, loop.values))
+                values = loop.results
+            else:
+                span = first, end, step
+                fresh = self._fresh()
+                values = self.in_chains(span, CHAIN, values, fresh, self._merged, step_after)
         if full == inner:
             return values
         if chunk is None:

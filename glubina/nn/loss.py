@@ -68,9 +68,12 @@ def _huber(reduction: str, bound: float, scale: float, y: Node, t: Node) -> Node
     error = ops.subtract(y, t)
     distance = ops.absolute(error)
     limit = ops.full_like(distance, bound)
-    near = scaled(ops.multiply(error, error), 0.5 * scale)
+    inside = ops.less(distance, limit)
+    # outside the square may be infinite, and so may be its derivative
+    small = ops.where(inside, error, ops.full_like(error, 0))
+    near = scaled(ops.multiply(small, small), 0.5 * scale)
     line = ops.subtract(distance, ops.full_like(distance, bound / 2))
-    losses = ops.where(ops.less(distance, limit), near, scaled(line, bound * scale))
+    losses = ops.where(inside, near, scaled(line, bound * scale))
     return reduced(losses, reduction)
 
 

@@ -86,9 +86,10 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm without training needs running_mean and running_var")
         return apply(_by_statistics, x, running_mean, running_var, *affine, settings=settings)
-    if math.prod(x.shape[:-1]) < 2:
+    count = math.prod(x.shape[:-1])
+    if count == 1:
         raise ShapeError(f"training needs more than one value per feature, got {x.shape}")
-    if running_mean is not None and running_var is not None:
+    if count and running_mean is not None and running_var is not None:
         varying = isinstance(momentum, Tensor)
         rate = (momentum,) if isinstance(momentum, Tensor) else ()
         moved = (None if varying else momentum,)

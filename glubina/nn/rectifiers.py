@@ -61,9 +61,11 @@ def _hardsigmoid(x: Node) -> Node:
 
 @Formula
 def _hardswish(x: Node) -> Node:
-    curve = scaled(ops.multiply(x, ops.add(x, number(x, 3))), 1 / 6)
-    inner = ops.where(ops.less_equal(number(x, 3), x), x, curve)
-    return ops.where(ops.less_equal(x, number(x, -3)), number(x, 0), inner)
+    above, below = ops.less_equal(number(x, 3), x), ops.less_equal(x, number(x, -3))
+    # outside the square may be infinite, and so may be its derivative
+    near = ops.where(ops.logical_or(above, below), number(x, 0), x)
+    curve = scaled(ops.multiply(near, ops.add(near, number(x, 3))), 1 / 6)
+    return ops.where(below, number(x, 0), ops.where(above, x, curve))
 
 
 @Formula

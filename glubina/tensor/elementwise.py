@@ -264,13 +264,31 @@ def tanh(x: Operand) -> Tensor:
 
 def sinh(x: Operand) -> Tensor:
     """The hyperbolic sine (eˣ − e⁻ˣ) / 2."""
-    grown = expm1(x)
-    return multiply(add(grown, divide(grown, add(grown, 1))), 0.5)
+    from glubina.tensor.comparison import less_equal, where
+
+    near = less_equal(absolute(x), _FAR)
+    grown = expm1(where(near, x, 0))
+    small = multiply(add(grown, divide(grown, add(grown, 1))), 0.5)
+    return where(near, small, multiply(_half_of_exp(x), sign(x)))
 
 
 def cosh(x: Operand) -> Tensor:
     """The hyperbolic cosine (eˣ + e⁻ˣ) / 2."""
-    return multiply(add(exp(x), exp(negative(x))), 0.5)
+    from glubina.tensor.comparison import less_equal, where
+
+    near = less_equal(absolute(x), _FAR)
+    inner = where(near, x, 0)
+    small = multiply(add(exp(inner), exp(negative(inner))), 0.5)
+    return where(near, small, _half_of_exp(x))
+
+
+def _half_of_exp(x: Operand) -> Tensor:
+    """e^|x| / 2, in two steps: the first would overflow before the second makes up for it."""
+    root = exp(multiply(absolute(x), 0.5))
+    return multiply(multiply(root, 0.5), root)
+
+
+_FAR = 20  # from here on the smaller of eˣ and e⁻ˣ is nothing beside the larger one
 
 
 def erf(x: Operand) -> Tensor:
