@@ -55,20 +55,22 @@ class _Columns(ReduceFunction):
 
     @contextmanager
     def share_of_tiles(self, blocks: Value | None) -> Iterator[tuple[Affine, Value, Value | None]]:
-        """This thread's (kept place, tile of columns, block of rows)."""
-        f, plan = self.f, self.plan
-        total = f.mul(self.frame.number(0), f.i64(plan.tiles))
+        """This thread's (kept place, tile of columns, block of rows).
+
+        The tiles of a block follow one another, so that memory is passed over in its order.
+        """
+        f = self.f
+        tiles = f.i64(self.plan.tiles)
+        total = f.mul(self.frame.number(0), tiles)
         if blocks is not None:
             total = f.mul(total, blocks)
         start, stop = self.frame.share(total, 1)
         with f.loop(start, stop, f.i64(1)) as loop, self.scopes():
-            item, block = loop.index, None
+            place, block = f.binary("udiv", loop.index, tiles), None
+            tile = f.sub(loop.index, f.mul(place, tiles))
             if blocks is not None:
-                rest = f.binary("udiv", item, blocks)
-                block = f.sub(item, f.mul(rest, blocks))
-                item = rest
-            place = f.binary("udiv", item, f.i64(plan.tiles))
-            tile = f.sub(item, f.mul(place, f.i64(plan.tiles)))
+                rest = f.binary("udiv", place, blocks)
+                place, block = rest, f.sub(place, f.mul(rest, blocks))
             yield self.kept_symbol(place), tile, block
 
     def each_width(self, tile: Value, write: Callable[[Affine, int, int], None]) -> None:
