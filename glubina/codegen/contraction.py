@@ -9,6 +9,8 @@ from math import prod
 
 from glubina.codegen import (
     conv_filter,
+    conv_filter_depthwise,
+    conv_filter_plan,
     conv_planes,
     conv_planes_filter,
     convolution,
@@ -203,7 +205,7 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
     shape = ConvShape(
         x.shape[0], x.shape[1:-1], x.shape[-1], window, g.shape[1:-1], g.shape[-1], geometry
     )
-    call = conv_filter.plan_filter(shape, anchor.dtype, target)
+    call = conv_filter_plan.plan_filter(shape, anchor.dtype, target)
     if tile := choose(shape, anchor.dtype, target, True):
         return _winograd_filter(form, target, shape, tile, call.plan, call.numbers, (x, g))
     if conv_planes_filter.pays(shape, anchor.dtype, target):
@@ -221,7 +223,9 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
 
     def write() -> list[Function]:
         return [
-            conv_filter.emit_partials(f"partial_{key}", plan),
+            conv_filter_depthwise.emit_partials(f"partial_{key}", plan)
+            if plan.depthwise
+            else conv_filter.emit_partials(f"partial_{key}", plan),
             conv_filter.emit_combine(f"filter_{key}", plan, finish, own + 1),
         ]
 
@@ -230,7 +234,7 @@ def _conv_filter(form: Structure, target: Target) -> Lowering:
 
 
 def _planes_filter(
-    form: Structure, target: Target, shape: ConvShape, plan: conv_filter.FilterPlan,
+    form: Structure, target: Target, shape: ConvShape, plan: conv_filter_plan.FilterPlan,
     numbers: tuple[int, ...], sources: tuple[Node, Node],
 ) -> Lowering:  # fmt: skip
     """The sums by planes; the last stage as in the direct way, whose plan and numbers are given."""
@@ -262,7 +266,7 @@ def _planes_filter(
 
 def _winograd_filter(
     form: Structure, target: Target, shape: ConvShape, tile: Tile,
-    plan: conv_filter.FilterPlan, numbers: tuple[int, ...], sources: tuple[Node, Node],
+    plan: conv_filter_plan.FilterPlan, numbers: tuple[int, ...], sources: tuple[Node, Node],
 ) -> Lowering:  # fmt: skip
     """The parts by transforms; their sum as in the direct way, whose plan and numbers are given."""
     kernel, anchor = form.kernel, form.kernel.anchors[0]

@@ -12,128 +12,17 @@ the partial results are added in order: the number of threads changes no bit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from glubina.codegen.blocks import alloca, first_lanes
-from glubina.codegen.conv_plan import HALVES, ConvShape, block_shape
+from glubina.codegen.conv_filter_plan import FilterPlan, tiles
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
-from glubina.codegen.target import Target, llvm_type
-
-STRIP_BYTES = 1 << 18
-"""How much of an image and its gradient passes at a time: a part of the second-level cache."""
-
-MOST_PARTS = 32
-PARTIAL_BYTES = 1 << 22
-"""The most partial results, in number and in bytes all together."""
-
-
-@dataclass(frozen=True)
-class FilterPlan:
-    """What is compiled in: channels, the block, and how many pixels pass at once.
-
-    together: how many taps of the last axis, `dilation` apart, share a block, with rows for each.
-    """
-
-    dtype: str
-    lanes: int
-    rank: int
-    cin: int
-    cout: int
-    groups: int
-    rows: int
-    vectors: int
-    unroll: int
-    step: int
-    depthwise: bool
-    together: int
-    dilation: int
-
-
-@dataclass(frozen=True)
-class FilterCall:
-    """The plan with its run-time numbers and the bytes of the partial results."""
-
-    plan: FilterPlan
-    numbers: tuple[int, ...]
-    parts: int
-    workspace: int
-
-
-def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall:
-    """Choose the block and how the work is split.
-
-    Numbers: batch, rows per strip, strips per image, parts, shares of the blocks, then per axis
-    the input's extent, the output's, the window's, stride, dilation and zeros before; at last how
-    many images pass at a time where a strip is a whole image.
-    """
-    a = shape.geometry
-    depthwise = shape.cin == a.groups == shape.cout
-    rows_all = 1 if depthwise else shape.cin // a.groups
-    columns = shape.cout if depthwise else shape.cout // a.groups
-    lanes = target.lanes_along(dtype, columns)
-    together = _taps_together(shape.window[-1], rows_all, target.registers)
-    if together > 1:
-        rows, unroll = together * rows_all, 4
-        room = 28 if target.registers == 32 else 13
-        most = (14 if target.registers == 32 else 8) // rows if depthwise else room // (rows + 1)
-        vectors = max(1, min(-(-columns // lanes), most, 4))
-    else:
-        wide = HALVES if lanes < target.lanes(dtype) else 0
-        rows, vectors = block_shape(rows_all, columns, lanes, target.registers, wide)
-        unroll = 1
-        while unroll < 4 and rows * vectors * unroll < 8:
-            unroll *= 2
-    plan = FilterPlan(
-        dtype.name, lanes, len(shape.spatial), shape.cin, shape.cout, a.groups, rows, vectors,
-        unroll, a.stride[-1], depthwise, together, a.dilation[-1] if together > 1 else 0,
-    )  # fmt: skip
-    line = prod(shape.spatial[1:]) * shape.cin * a.stride[0] + prod(shape.outputs[1:]) * shape.cout
-    many = max(1, min(shape.outputs[0], STRIP_BYTES // max(1, line * dtype.itemsize)))
-    strips = -(-shape.outputs[0] // many)
-    each = shape.outputs[0] * line * dtype.itemsize
-    images = 1 if strips > 1 else max(1, min(STRIP_BYTES // max(1, each), -(-shape.batch // 4)))
-    size = prod(shape.window) * (shape.cin // a.groups) * shape.cout * dtype.itemsize
-    passes = -(-shape.batch // images) * strips
-    parts = max(1, min(passes, MOST_PARTS, PARTIAL_BYTES // max(size, 1)))
-    blocks = _blocks(plan, shape.window)
-    shares = min(blocks, max(1, -(-MOST_PARTS // parts)))
-    numbers = [shape.batch, many, strips, parts, shares]
-    for axis in range(plan.rank):
-        numbers += [
-            shape.spatial[axis], shape.outputs[axis], shape.window[axis],
-            a.stride[axis], a.dilation[axis], a.padding[axis][0],
-        ]  # fmt: skip
-    return FilterCall(plan, (*numbers, images), parts, parts * size)
-
-
-def _taps_together(taps: int, inner: int, registers: int) -> int:
-    """How many taps share a block: several, where one tap alone has too few rows."""
-    most = (14 if registers == 32 else 8) // inner
-    if inner > 2:
-        return 1
-    return max(count for count in range(1, taps + 1) if taps % count == 0 and count <= max(most, 1))
-
-
-def _tiles(plan: FilterPlan) -> tuple[int, int, int]:
-    """How many groups, row blocks and column blocks one tap has."""
-    if plan.depthwise:
-        return 1, 1, -(-plan.cout // (plan.vectors * plan.lanes))
-    per_group = plan.cout // plan.groups
-    return (
-        plan.groups,
-        1 if plan.together > 1 else -(-(plan.cin // plan.groups) // plan.rows),
-        -(-per_group // (plan.vectors * plan.lanes)),
-    )
-
-
-def _blocks(plan: FilterPlan, window: tuple[int, ...]) -> int:
-    return prod(window) // plan.together * prod(_tiles(plan))
+from glubina.codegen.target import llvm_type
 
 
 class Range(NamedTuple):
@@ -149,7 +38,7 @@ class Range(NamedTuple):
     stop: Value
 
 
-class _Axis:
+class Axis:
     """The run-time numbers of one spatial axis."""
 
     def __init__(self, frame: Frame, first: int) -> None:
@@ -157,7 +46,7 @@ class _Axis:
         self.stride, self.dilation, self.low = (frame.number(first + 3 + i) for i in range(3))
 
 
-class _Emit:
+class Partials:
     """Writes the stage that makes the partial results."""
 
     def __init__(self, frame: Frame, plan: FilterPlan, buffers: int) -> None:
@@ -169,7 +58,7 @@ class _Emit:
         self.batch, self.many, self.strips, self.parts, self.shares = (
             frame.number(i) for i in range(5)
         )
-        self.axes = [_Axis(frame, 5 + 6 * axis) for axis in range(plan.rank)]
+        self.axes = [Axis(frame, 5 + 6 * axis) for axis in range(plan.rank)]
         self.images = frame.number(5 + 6 * plan.rank)
 
     def function(self) -> Function:
@@ -178,14 +67,13 @@ class _Emit:
         start, stop = self.frame.share(f.mul(self.parts, self.shares), 1)
         many = f.sub(f.add(self.batch, self.images), f.i64(1))
         total = f.mul(f.binary("udiv", many, self.images), self.strips)
-        blocks = f.i64(prod(_tiles(plan)))
-        if plan.together > 1:
-            blocks = f.mul(blocks, f.binary("udiv", self.axes[-1].window, f.i64(plan.together)))
-        size = f.i64(plan.cin // plan.groups * plan.cout)
+        taps = f.i64(1)
         for axis in self.axes:
-            if plan.together == 1 or axis is not self.axes[-1]:
-                blocks = f.mul(blocks, axis.window)
-            size = f.mul(size, axis.window)
+            taps = f.mul(taps, axis.window)
+        size = f.mul(taps, f.i64(plan.cin // plan.groups * plan.cout))
+        blocks = f.i64(prod(tiles(plan)))
+        if not plan.depthwise:
+            blocks = f.mul(blocks, f.binary("udiv", taps, f.i64(plan.together)))
         with f.loop(start, stop, f.i64(1)) as item:
             part = f.binary("udiv", item.index, self.shares)
             share = f.binary("urem", item.index, self.shares)
@@ -196,9 +84,15 @@ class _Emit:
                 fresh = f.compare("eq", strip.index, strips[0])
                 n = f.mul(f.binary("udiv", strip.index, self.strips), self.images)
                 first = f.mul(f.binary("urem", strip.index, self.strips), self.many)
-                with f.loop(*wanted, f.i64(1)) as block:
-                    self._block(target, fresh, n, first, block.index)
+                self._strip(target, fresh, n, first, wanted)
         return self.frame.finish()
+
+    def _strip(
+        self, target: Value, fresh: Value, n: Value, first: Value, wanted: tuple[Value, Value]
+    ) -> None:
+        """Add what one strip, of one image or several, gives to the wanted blocks."""
+        with self.f.loop(*wanted, self.f.i64(1)) as block:
+            self._block(target, fresh, n, first, block.index)
 
     def _range(self, total: Value, number: Value, count: Value) -> tuple[Value, Value]:
         f = self.f
@@ -209,7 +103,7 @@ class _Emit:
     def _block(self, target: Value, fresh: Value, n: Value, first: Value, number: Value) -> None:
         """Add what one strip, of one image or several, gives to one block of one tap."""
         f, plan = self.f, self.plan
-        groups, down, across = _tiles(plan)
+        groups, down, across = tiles(plan)
         rest = number
         column, rest = f.binary("urem", rest, f.i64(across)), f.binary("udiv", rest, f.i64(across))
         line, rest = f.binary("urem", rest, f.i64(down)), f.binary("udiv", rest, f.i64(down))
@@ -220,7 +114,7 @@ class _Emit:
             taps.insert(0, f.binary("urem", rest, axis.window))
             rest = f.binary("udiv", rest, axis.window)
         inner = plan.cin // plan.groups
-        per_group = plan.cout if plan.depthwise else plan.cout // plan.groups
+        per_group = plan.cout // plan.groups
         channel = f.mul(column, f.i64(plan.vectors * plan.lanes))
         wanted = f.mul(line, f.i64(plan.rows))
         row = f.i64(0)
@@ -231,7 +125,7 @@ class _Emit:
         place = f.add(f.mul(f.add(f.mul(tap, f.i64(inner)), row), f.i64(plan.cout)), out)
         spot = f.element(target, place, self.kind)
         sums = self._old(spot, fresh, masks)
-        source = out if plan.depthwise else f.add(f.mul(group, f.i64(inner)), row)
+        source = f.add(f.mul(group, f.i64(inner)), row)
         end = f.minimum(f.add(n, self.images), self.batch)
         with f.loop(n, end, f.i64(1), sums) as image:
             image.carry(self._pixels(image.values, image.index, first, taps, source, out, masks))
@@ -262,14 +156,14 @@ class _Emit:
         ]
         return [first_lanes(f, count, plan.lanes) for count in left]
 
-    def _old(self, spot: Value, fresh: Value, masks: list[Value] | None) -> list[Value]:
-        """What the part's earlier strips gave; zero for the first."""
+    def _old(self, spot: Value, fresh: Value | None, masks: list[Value] | None) -> list[Value]:
+        """What the part's earlier strips gave; zero where it is fresh."""
         f, plan = self.f, self.plan
         zero, found = f.const(0, self.type), []
         for r in range(plan.rows):
             for v in range(plan.vectors):
                 old = self._vector(spot, r * plan.cout + v * plan.lanes, v, masks)
-                found.append(f.select(fresh, zero, old))
+                found.append(old if fresh is None else f.select(fresh, zero, old))
         return found
 
     def _pixels(
@@ -281,14 +175,19 @@ class _Emit:
         x_at, g_at = n, n
         ranges: list[Range] = []
         for number, (axis, tap) in enumerate(zip(self.axes, taps, strict=True)):
-            shift = f.sub(f.mul(tap, axis.dilation), axis.low)
-            low = self._above(f.sub(f.i64(0), shift), axis.stride)
-            high = self._above(f.sub(axis.extent, shift), axis.stride)
             start = first if number == 0 else f.i64(0)
             stop = f.minimum(f.add(first, self.many), axis.output) if number == 0 else axis.output
-            ranges.append(Range(f.maximum(low, start), f.minimum(high, stop), shift, start, stop))
+            ranges.append(self._inside(axis, tap, start, stop))
             x_at, g_at = f.mul(x_at, axis.extent), f.mul(g_at, axis.output)
         return self._axis(0, sums, ranges, x_at, g_at, source, out, masks)
+
+    def _inside(self, axis: Axis, tap: Value, start: Value, stop: Value) -> Range:
+        """Where a tap meets the image."""
+        f = self.f
+        shift = f.sub(f.mul(tap, axis.dilation), axis.low)
+        low = self._above(f.sub(f.i64(0), shift), axis.stride)
+        high = self._above(f.sub(axis.extent, shift), axis.stride)
+        return Range(f.maximum(low, start), f.minimum(high, stop), shift, start, stop)
 
     def _above(self, a: Value, stride: Value) -> Value:
         """The quotient rounded up, not below zero."""
@@ -301,9 +200,9 @@ class _Emit:
         x_at: Value, g_at: Value, source: Value, out: Value, masks: list[Value] | None,
     ) -> list[Value]:  # fmt: skip
         """x_at and g_at count positions of the axes so far, times the later extents."""
-        f, plan, axis = self.f, self.plan, self.axes[number]
+        f, axis = self.f, self.axes[number]
         low, high, shift = ranges[number][:3]
-        if number < plan.rank - 1:
+        if number < self.plan.rank - 1:
             x_later, g_later = f.i64(1), f.i64(1)
             for later in self.axes[number + 1 :]:
                 x_later, g_later = f.mul(x_later, later.extent), f.mul(g_later, later.output)
@@ -315,12 +214,20 @@ class _Emit:
                     self._axis(number + 1, o.values, ranges, x_here, g_here, source, out, masks)
                 )
             return o.results
-        x_first = f.add(f.mul(f.add(x_at, shift), f.i64(plan.cin)), source)
+        return self._line(sums, ranges[number], x_at, g_at, source, out, masks)
+
+    def _line(
+        self, sums: list[Value], last: Range, x_at: Value, g_at: Value, source: Value, out: Value,
+        masks: list[Value] | None,
+    ) -> list[Value]:  # fmt: skip
+        """Pass over the outputs of the last axis."""
+        f, plan = self.f, self.plan
+        x_first = f.add(f.mul(f.add(x_at, last.shift), f.i64(plan.cin)), source)
         x = f.element(self.x, x_first, self.kind)
         g = f.element(self.g, f.add(f.mul(g_at, f.i64(plan.cout)), out), self.kind)
         if plan.together > 1:
-            return self._together(sums, x, g, ranges[number], masks)
-        return self._row(sums, x, g, low, high, masks)
+            return self._together(sums, x, g, last, masks)
+        return self._row(sums, x, g, last.low, last.high, masks)
 
     def _together(
         self, sums: list[Value], x: Value, g: Value, first: Range, masks: list[Value] | None
@@ -414,7 +321,7 @@ class _Emit:
 
 def emit_partials(name: str, plan: FilterPlan) -> Function:
     """The first stage. Buffers: x, g, partial results."""
-    return _Emit(Frame(name, 3), plan, 3).function()
+    return Partials(Frame(name, 3), plan, 3).function()
 
 
 def emit_combine(
@@ -428,7 +335,7 @@ def emit_combine(
     f, kind = frame.f, llvm_type(np.dtype(plan.dtype))
     type_ = vector(kind, plan.lanes)
     partial, parts = frame.buffer(buffers - 1), frame.number(3)
-    axes = [_Axis(frame, 5 + 6 * axis) for axis in range(plan.rank)]
+    axes = [Axis(frame, 5 + 6 * axis) for axis in range(plan.rank)]
     finish = epilogue(frame)
     finish.prepare(f)
     inner = plan.cin // plan.groups
