@@ -231,6 +231,11 @@ def _room(frame: FrameType) -> str:
     return found
 
 
+def outside(frame: FrameType) -> bool:
+    """Whether a frame runs a line outside the library."""
+    return not _room(frame)
+
+
 def _places(frame: FrameType | None) -> tuple[Place | None, Place | None, str]:
     """The user's line, the library's line above the engine, and in which module that stands."""
     library: Place | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from glubina.graph.errors import DTypeError, GraphError, IndexRangeError, ShapeError
 
 if TYPE_CHECKING:
-    from glubina.tensor.anomaly import Finding
+    from glubina.tensor.findings import Finding
 
 
 class GradientError(RuntimeError):
@@ -21,7 +21,7 @@ class TraceError(RuntimeError):
 class AnomalyError(FloatingPointError):
     """A value became NaN or infinite; the text says which one was the first, where, and from what.
 
-    finding: the same as data (`glubina.tensor.anomaly.Finding`).
+    finding: the same as data (`glubina.tensor.findings.Finding`).
     """
 
     finding: Finding

@@ -221,7 +221,7 @@ def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffe
         ]
         compiled.run(inputs, outputs)
         if detector is not None:
-            detector.check(nodes, outputs, leaf_values)
+            detector.check(nodes, outputs, leaf_values, homes=leaves)
         done = True
         for leaf, buffer in zip(leaves, outputs):
             leaf.buffer = buffer

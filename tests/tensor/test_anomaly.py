@@ -11,8 +11,8 @@ import pytest
 import glubina as gl
 from glubina import nn, optim
 from glubina.tensor import anomaly
-from glubina.tensor.anomaly import Finding
 from glubina.tensor.errors import AnomalyError
+from glubina.tensor.findings import Finding
 
 Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -85,13 +85,15 @@ def test_backward(make: Make) -> None:
 
     run = make(step)
     finding = found(lambda: run().numpy())
-    assert finding.kind == "NaN"
+    assert finding.kind == "infinity"  # 0.5 / 0, which is then multiplied by 0
+    assert finding.operation == "divide"
     assert finding.stage == "backward"
     assert finding.index == (1,)
     assert line_of(finding) == (__file__, "step")
-    assert finding.cause is not None  # 0.5 / 0, which is then multiplied by 0
-    assert finding.cause.operation == "divide"
-    assert "the infinity in it" in str(finding)
+    assert finding.leads_to is not None
+    assert finding.leads_to.kind == "NaN"
+    assert finding.leads_to.operation == "multiply"
+    assert "it leads to NaN in the backward pass, in multiply" in str(finding)
 
 
 @MODES
@@ -136,8 +138,10 @@ def test_a_parameter_is_named(make: Make) -> None:
     network[1].bias.data.copy_(gl.tensor(np.array([0, np.inf], np.float32)))
     run = make(lambda x: (network(x) * 0).sum())
     finding = found(lambda: run(gl.tensor(np.ones((4, 3), np.float32))).item())
-    assert finding.kind == "NaN"
-    assert finding.operation == "multiply"
+    assert finding.kind == "infinity"
+    assert (finding.stage, finding.name) == ("input", "1.bias")
+    assert finding.leads_to is not None
+    assert finding.leads_to.operation == "multiply"
     network[1].bias.data.copy_(gl.tensor(np.array([0, np.nan], np.float32)))
     assert np.isnan(network[1].bias.numpy()[1])  # outside of what is watched
     finding = found(lambda: run(gl.tensor(np.ones((4, 3), np.float32))).item())
@@ -161,6 +165,9 @@ def test_a_row_without_anything_is_found_after_its_mask() -> None:
     finding = found(lambda: nn.functional.softmax(scores, 1).numpy())
     assert finding.kind == "NaN"
     assert finding.operation == "subtract"
+    assert finding.cause is not None
+    assert finding.cause.name == "scores"
+    assert "the infinity in it: infinity in scores (2×3)" in str(finding)
     assert finding.origin is not None
     assert finding.origin.library is not None
     assert finding.origin.library.function == "softmax"
@@ -240,7 +247,7 @@ def test_what_depends_on_a_failure_raises_it_when_asked_together_with_others() -
 
 
 def test_what_only_a_kernel_makes_nan_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anomaly, "_investigate", lambda *_: None)
+    monkeypatch.setattr(anomaly, "investigate", lambda *_: None)
     finding = found(lambda: gl.log(gl.tensor([1.0, -1.0, -2.0])).numpy())
     assert (finding.kind, finding.operation, finding.count, finding.index) == (
         "NaN",
@@ -248,3 +255,79 @@ def test_what_only_a_kernel_makes_nan_is_counted_too(monkeypatch: pytest.MonkeyP
         2,
         (1,),
     )
+
+
+@MODES
+def test_the_infinity_comes_before_the_nan_that_it_leads_to(make: Make) -> None:
+    layer = nn.Linear(2, 2)
+    x = gl.tensor(np.array([[400.0, -1.0]], np.float32))
+    run = make(lambda x: layer(gl.exp(x) - 1).sum() * 0)
+    finding = found(lambda: run(x).item())
+    assert (finding.kind, finding.operation, finding.stage) == ("infinity", "exp", "forward")
+    assert finding.operands[0].at == 400
+    assert finding.leads_to is not None
+    assert finding.leads_to.kind == "NaN"
+
+
+@MODES
+def test_infinite_data(make: Make) -> None:
+    layer = nn.Linear(3, 2)
+    given = np.ones((4, 3), np.float32)
+    given[2, 1] = np.inf
+    images = gl.tensor(given)
+    run = make(lambda x: (layer(x) * 0).sum())
+    finding = found(lambda: run(images).item())
+    assert (finding.kind, finding.stage, finding.index) == ("infinity", "input", (2, 1))
+    assert "first read by Linear, forward" in str(finding)
+
+
+@MODES
+def test_a_step_size_that_is_nan(make: Make) -> None:
+    layer = nn.Linear(2, 1)
+    optimizer = optim.SGD(layer.parameters(), lr=0.1)
+    optimizer.param_groups[0]["lr"] = float("nan")
+
+    def step(x: gl.Tensor) -> gl.Tensor:
+        optimizer.zero_grad()
+        loss = layer(x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    run = make(step)
+    before = layer.weight.numpy()
+    finding = found(lambda: run(gl.ones((1, 2))).item())
+    assert finding.stage == "update"
+    assert "NaN in an input of the update (a step size," in str(finding)
+    assert finding.origin is not None
+    assert finding.origin.library is not None
+    assert finding.origin.library.file.endswith("sgd.py")
+    np.testing.assert_array_equal(layer.weight.numpy(), before)
+
+
+@MODES
+def test_a_parameter_that_was_just_changed_by_hand_is_named(make: Make) -> None:
+    network = nn.Sequential(nn.Linear(3, 2), nn.LSTM(2, 4))
+    optimizer = optim.SGD(network.parameters(), lr=0.1)
+
+    def step(x: gl.Tensor) -> gl.Tensor:
+        optimizer.zero_grad()
+        loss = (network(x)[0] ** 2).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    weight = network[1].weight_hh_l0.numpy()
+    weight[3, 2] = np.nan
+    network[1].weight_hh_l0.data.copy_(gl.tensor(weight))  # pending, still
+    finding = found(lambda: make(step)(gl.ones((5, 2, 3))).item())
+    assert (finding.stage, finding.name, finding.index) == ("input", "1.weight_hh_l0", (3, 2))
+
+
+def test_in_a_loop_over_time() -> None:
+    layer = nn.RNN(2, 3, nonlinearity="relu")
+    nn.init.constant_(layer.weight_hh_l0, 1e20)
+    finding = found(lambda: layer(gl.ones((9, 2, 2)))[0].numpy())
+    assert (finding.kind, finding.operation) == ("infinity", "scan")
+    assert finding.origin is not None
+    assert finding.origin.layer == "RNN"
