@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from glubina.graph import tracebacks as _tracebacks
+from glubina.graph.names import missing as _missing
 from glubina.tensor import *  # noqa: F403 - these are the names of `gl`
 from glubina.tensor import __all__ as _names
 
@@ -46,10 +47,7 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != f"glubina.{name}":
                 raise
-    from glubina.graph.names import suggestion
-
-    hint = "" if name.startswith("_") else suggestion(name, __dir__())
-    raise AttributeError(f"module 'glubina' has no attribute {name!r}{hint}")
+    raise _missing("glubina", name, __dir__())
 
 
 def __dir__() -> list[str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from glubina.cli.errors import reported
+from glubina.cli.usage import Group
 from glubina.cli.version import installed_version
 
 app = typer.Typer(
     name="glubina",
+    cls=Group,
     help="Deep learning that you can see through: train, evaluate and use networks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -29,6 +32,12 @@ def main() -> None:
     app(prog_name="glubina")
 
 
+def _show_traces(wanted: bool) -> None:
+    if wanted:
+        before = os.environ.get("GLUBINA_DEBUG", "")
+        os.environ["GLUBINA_DEBUG"] = ",".join(part for part in (before, "trace") if part)
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"glubina {installed_version()}")
@@ -40,6 +49,10 @@ def _options(
     show_version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", callback=_show_traces, help="Show where in the code an error is."),
     ] = False,
 ) -> None:
     """Deep learning that you can see through: train, evaluate and use networks."""

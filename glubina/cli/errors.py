@@ -8,6 +8,8 @@ from typing import ParamSpec
 
 import typer
 
+from glubina.graph.tracebacks import wanted_whole
+
 P = ParamSpec("P")
 
 
@@ -16,7 +18,7 @@ class CommandError(Exception):
 
 
 def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """The command, with errors of input, data and files on one line and exit code 2."""
+    """The command, its errors on one line: exit code 2 for input, data and files, 1 for others."""
 
     @functools.wraps(command)
     def inside(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -26,25 +28,45 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             typer.echo(str(error) or "interrupted", err=True)
             raise typer.Exit(130) from None
         except Exception as error:
-            # Imported here, where something has gone wrong already: a command starts without them.
-            if not isinstance(error, _expected()):
+            if wanted_whole():
                 raise
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from None
+            text, code = _told(error)
+            typer.echo(f"error: {text}", err=True)
+            raise typer.Exit(code) from None
 
     return inside
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What a person reads of an error, and the exit code: 2 for what was given, 1 for the rest."""
+    # Imported here, where something has gone wrong already: a command starts without them.
+    if isinstance(error, _expected()):
+        return str(error), 2
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{(error.strerror or str(error)).lower()}", 1
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}", 1
+    return (
+        f"{type(error).__name__}: {error} (this should not happen: `glubina --debug ...` shows "
+        "where it does; please report it)"
+    ), 1
 
 
 def _expected() -> tuple[type[Exception], ...]:
     """The errors that say themselves what a person has to do."""
     from glubina.data import DataError
     from glubina.files import FileError
+    from glubina.graph import GraphError
     from glubina.nn.errors import ArchitectureError, StateError
     from glubina.recipes import UnknownRecipeError
+    from glubina.tensor.errors import AnomalyError
     from glubina.train import MissingExtraError
 
     return (
         CommandError,
+        AnomalyError,
+        GraphError,
         DataError,
         FileError,
         UnknownRecipeError,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from glubina.data import augment
 from glubina.data.cifar import CIFAR10_CLASSES, cifar10, read_cifar
 from glubina.data.dataset import Dataset, TensorDataset
@@ -24,6 +26,7 @@ from glubina.data.preprocessing import OneHot, Preprocessing, Rescale, Reshape
 from glubina.data.report import report
 from glubina.data.scaling import MinMax, Standardize
 from glubina.data.tables import Table, load_csv
+from glubina.graph.names import missing
 
 __all__ = [
     "augment",
@@ -64,3 +67,7 @@ __all__ = [
     "DataTypeError",
     "DataNotFoundError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.data.errors import DataError, DataTypeError
+from glubina.tensor.convert import ragged
 
 ROWS = 4096  # examined at a time when the place of a bad value is sought
 
@@ -21,13 +22,17 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
     source = value.numpy() if hasattr(value, "numpy") else value
     try:
         array = np.asarray(source)
-    except ValueError as error:  # rows of different lengths
-        raise DataTypeError(f"{name} cannot be made an array: {error}") from error
-    if array.dtype.kind not in "biuf":
+    except ValueError as error:
+        where = ragged(source) if isinstance(source, (list, tuple)) else f": {error}"
         raise DataTypeError(
-            f"{name} has dtype {array.dtype}; numbers are expected. "
-            "Convert it first, for example with .astype('float32')"
-        )
+            f"{name} cannot be made an array, its rows have different lengths{where}; pad the "
+            "shorter ones"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        hint = "Convert it first, for example with .astype('float32')"
+        if array.dtype.kind in "US":
+            hint = f"Number the words first: np.unique({name}, return_inverse=True)[1]"
+        raise DataTypeError(f"{name} has dtype {array.dtype}; numbers are expected. {hint}")
     return array
 
 
@@ -82,7 +87,10 @@ def require_labels(labels: NDArray[Any], classes: int, name: str) -> None:
     outside = (labels < 0) | (labels >= classes)
     if outside.any():
         place = tuple(int(i) for i in np.argwhere(outside)[0])
+        hint = ""
+        if labels.min() == 1 and labels.max() == classes:
+            hint = f". These begin at 1: give {name} - 1"
         raise DataError(
             f"{name} contains the label {labels[place]} in row {place[0]}; the network has "
-            f"{classes} outputs, so labels go from 0 to {classes - 1}"
+            f"{classes} outputs, so labels go from 0 to {classes - 1}{hint}"
         )

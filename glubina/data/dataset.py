@@ -48,4 +48,7 @@ class TensorDataset:
         return len(self.arrays[0])
 
     def __getitem__(self, index: int | slice | NDArray[np.integer[Any]]) -> tuple[Tensor, ...]:
+        count = len(self)
+        if isinstance(index, (int, np.integer)) and not -count <= index < count:
+            raise IndexError(f"example {index} is out of range: the data set has {count} examples")
         return tuple(tensor(array[index]) for array in self.arrays)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from glubina.data.checks import as_array
 from glubina.data.dataset import Dataset, TensorDataset
-from glubina.data.errors import DataError
+from glubina.data.errors import DataError, DataTypeError
 from glubina.data.order import Order, epoch_order, fresh_seed
 from glubina.tensor import Tensor, tensor
 from glubina.tensor.arguments import whole
@@ -36,6 +36,12 @@ class DataLoader:
         seed: int | None = None,
     ) -> None:
         self.dataset: Dataset = TensorDataset(*dataset) if isinstance(dataset, tuple) else dataset
+        if not (hasattr(self.dataset, "__len__") and hasattr(self.dataset, "__getitem__")):
+            kind = type(dataset).__name__
+            raise DataTypeError(
+                "a data set has a length and examples by number (__len__ and __getitem__), or is a "
+                f"tuple of arrays; got {kind}"
+            )
         try:
             batch_size = whole("batch_size", batch_size)
         except ValueError as error:

@@ -25,20 +25,26 @@ def epoch_order(count: int, seed: int, epoch: int) -> Order:
 
 
 def split_order(
-    count: int, test_size: float, seed: int, stratify: NDArray[np.generic] | None = None
+    count: int,
+    test_size: float,
+    seed: int,
+    stratify: NDArray[np.generic] | None = None,
+    name: str = "test_size",
 ) -> tuple[Order, Order]:
     """The rows of the training part and of the test part, both shuffled.
 
     `test_size` is a share between 0 and 1. With `stratify`, an array of labels, every class gives
-    the same share (as near as whole examples allow). Raises DataError if a part would be empty.
+    the same share (as near as whole examples allow). name: what errors call the share. Raises
+    DataError if a part would be empty.
     """
     if not 0 < test_size < 1:
-        raise DataError(f"test_size must lie between 0 and 1 (a share), got {test_size}")
+        raise DataError(f"{name} must lie between 0 and 1 (a share), got {test_size}")
     held = round(count * test_size)
     if not 0 < held < count:
         raise DataError(
-            f"{count} examples with test_size {test_size} leave {count - held} for training and "
-            f"{held} for testing; both parts need at least one"
+            f"{count} examples with {name} {test_size} leave {count - held} for training and "
+            f"{held} for {'testing' if name == 'test_size' else 'validation'}; both parts need at "
+            "least one"
         )
     chance = generator(seed)
     shuffled = chance.permutation(count)

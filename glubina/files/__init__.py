@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from glubina.files.atomic import open_atomic, write_bytes, write_text
 from glubina.files.checksum import sha256
 from glubina.files.documents import read_document, require_unaltered, write_document
@@ -13,6 +15,7 @@ from glubina.files.lock import LockedError, locked
 from glubina.files.packed import UnstorableError, pack, unpack
 from glubina.files.reading import open_regular, read_bytes
 from glubina.files.tensors import read_layout, read_tensors, read_with_metadata, write_tensors
+from glubina.graph.names import missing
 
 __all__ = [
     "FileError",
@@ -41,3 +44,7 @@ __all__ = [
     "unpack",
     "UnstorableError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

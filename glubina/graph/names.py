@@ -23,6 +23,12 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     return f"; did you mean {found}?" if found else ""
 
 
+def missing(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error for a name that a module does not have."""
+    hint = "" if name.startswith("_") else suggestion(name, known)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """The text for a name that there is not: what comes near, and all that there are."""
     names = list(known)

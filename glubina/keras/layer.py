@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from glubina import nn
 from glubina.graph import GraphError, ShapeError
+from glubina.graph.names import suggestion
 from glubina.keras import activations, backend, constraints, initializers, regularizers, symbolic
 from glubina.keras.lookup import described
 from glubina.nn.architecture import register
@@ -50,8 +51,9 @@ class Layer(nn.Module):
                 near = inspect.signature(type(self).__init__).parameters
                 taken = [n for n in near if n not in ("self", "options")]
                 raise TypeError(
-                    f"{type(self).__name__} has no argument {name!r}; it takes "
-                    f"{', '.join([*taken, *OPTIONS])}"
+                    f"{type(self).__name__} has no argument {name!r}"
+                    f"{suggestion(name, [*taken, *OPTIONS])} (it takes "
+                    f"{', '.join([*taken, *OPTIONS])})"
                 )
         kind = type(self).__name__
         self.name: str = options.get("name") or automatic_name(kind)
@@ -110,6 +112,8 @@ class Layer(nn.Module):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the layer, or write its call down where the input is symbolic."""
+        if "_weight_names" not in self.__dict__:
+            raise RuntimeError(f"{type(self).__name__}.__init__ must begin with super().__init__()")
         inputs = args[0] if len(args) == 1 else list(args)
         if options.get("initial_state") is not None:
             states = options.pop("initial_state")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
@@ -79,3 +79,15 @@ def named(kind: str, name: str, known: Mapping[str, Any]) -> Any:
 def plain(name: str) -> str:
     """A name without case and underscores: 'GlorotUniform' is 'glorot_uniform'."""
     return name.replace("_", "").lower()
+
+
+def check_names(given: Any, find: Callable[[str], object]) -> None:
+    """ValueError for a name that there is not, in a list or dict of them too."""
+    if isinstance(given, str):
+        find(given)
+    elif isinstance(given, (list, tuple)):
+        for part in given:
+            check_names(part, find)
+    elif isinstance(given, Mapping):
+        for part in given.values():
+            check_names(part, find)

@@ -149,7 +149,9 @@ def _probe(layer: Layer, inputs: Any, options: dict[str, Any], extents: tuple[in
             return layer(mapped(example, inputs), **options)
     except ShapeError as error:
         shapes = ", ".join(str(source.shape) for source in leaves(inputs))
-        raise ShapeError(f"layer {layer.name!r} on input of shape {shapes}: {error}") from error
+        raise ShapeError(
+            f"layer {layer.name!r} on input of shape {shapes}: {error.text}"
+        ) from error
 
 
 def _zipped(function: Callable[[list[Any]], Any], results: list[Any]) -> Any:

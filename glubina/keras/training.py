@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from glubina.data import DataError
 from glubina.files import DamagedFileError, read_with_metadata, write_tensors
 from glubina.files.json_file import parse_json
-from glubina.keras import optimizers
+from glubina.keras import losses, optimizers
 from glubina.keras.callbacks import BackupAndRestore, History, adapter
 from glubina.keras.compiled import TotalLoss
 from glubina.keras.generators import Batched, is_batched
 from glubina.keras.generators import inputs_of as batched_inputs
-from glubina.keras.lookup import described
+from glubina.keras.lookup import check_names, described
+from glubina.keras.metrics import get as metric_named
 from glubina.metrics import resolve
 from glubina.train import Several, Trainer
 from glubina.train.callbacks import copy_weights
@@ -69,6 +70,8 @@ class Training:
         if weighted_metrics:
             raise ValueError("weighted_metrics are not supported: metrics are without weights")
         rule = optimizers.get(optimizer)
+        check_names(loss, losses.get)
+        check_names(metrics, lambda name: metric_named(name, None))
         settings = {"optimizer": rule, "loss": loss, "metrics": metrics}
         self._trainer = Compiled(rule, {**settings, "loss_weights": loss_weights})
 

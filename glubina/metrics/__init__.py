@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from glubina.graph.names import missing
 from glubina.metrics.classification import Report, accuracy, classification_report, confusion_matrix
 from glubina.metrics.regression import (
     mean_absolute_error,
@@ -40,3 +43,7 @@ __all__ = [
     "MetricFunction",
     "resolve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

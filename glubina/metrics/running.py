@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from glubina.graph.names import unknown
 from glubina.tensor import Tensor, arange, stack, where
 
 # (outputs, targets) of a mini-batch -> the metric's sum over it (a tensor, of rank 0 as a rule) and
@@ -166,7 +167,7 @@ def resolve(metric: str | Metric | MetricFunction) -> Metric:
         return metric
     if isinstance(metric, str):
         if metric not in KNOWN:
-            raise ValueError(f"unknown metric {metric!r}; known are {', '.join(KNOWN)}")
+            raise ValueError(unknown("metric", metric, KNOWN))
         return KNOWN[metric]
     if not callable(metric):
         raise TypeError(

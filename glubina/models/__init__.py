@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from glubina.graph.names import missing
 from glubina.models import blocks
 from glubina.models.alexnet import AlexNet
 from glubina.models.char_lstm import CharLSTM
@@ -76,3 +79,7 @@ __all__ = [
     "sample",
     "table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from glubina.graph.names import missing
 from glubina.nn import constraint, functional, init, later, penalty, utils
 from glubina.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Softmin, Tanh
 from glubina.nn.adaptive import (
@@ -350,4 +351,4 @@ def __getattr__(name: str) -> Any:
         return getattr(saving, name)
     if name in later.LAYERS:
         return later.found(later.LAYERS, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing(__name__, name, [*__all__, *later.LAYERS])

@@ -47,9 +47,15 @@ def axis_of(name: str, x: Tensor, axis: int) -> int:
 def floating(x: Any) -> Tensor:
     """The input, if it is a tensor of floating numbers."""
     if not isinstance(x, Tensor):
-        raise DTypeError(f"expected a tensor, got {type(x).__name__}; gl.tensor(x) makes one")
+        hint = "gl.tensor(x) makes one"
+        if isinstance(x, tuple) and any(isinstance(part, Tensor) for part in x):
+            hint = "take one of its parts, such as x[0] (recurrent layers give outputs and state)"
+        raise DTypeError(f"expected a tensor, got {type(x).__name__}; {hint}")
     if x.dtype.kind != "f":
-        raise DTypeError(f"expected floating numbers, got {x.dtype} {x.shape}")
+        scaled = " / 255" if x.dtype.name == "uint8" else ""
+        raise DTypeError(
+            f"expected floating numbers, got {x.dtype} {x.shape}; x.float(){scaled} converts them"
+        )
     return x
 
 
@@ -57,14 +63,18 @@ def whole_numbers(x: Any) -> None:
     """DTypeError unless the input is a tensor of whole numbers."""
     if not isinstance(x, Tensor) or x.dtype.kind not in "iu":
         what = f"{x.dtype} {x.shape}" if isinstance(x, Tensor) else type(x).__name__
-        raise DTypeError(f"expected a tensor of whole numbers, got {what}")
+        raise DTypeError(f"expected a tensor of whole numbers, got {what}; x.long() converts one")
 
 
 def same_dtype(x: Any, weight: Tensor) -> None:
     """DTypeError unless the input is a tensor of the weights' dtype."""
     if not isinstance(x, Tensor) or x.dtype != weight.dtype:
         floating(x)
-        raise DTypeError(f"expected input of {weight.dtype}, as the weights are, got {x.dtype}")
+        wanted = "float" if weight.dtype.itemsize == 4 else "double"
+        raise DTypeError(
+            f"expected input of {weight.dtype}, as the weights are, got {x.dtype}; x.{wanted}() "
+            "converts it"
+        )
 
 
 def images(x: Any, rank: int, channels: int | None = None) -> None:
@@ -72,11 +82,18 @@ def images(x: Any, rank: int, channels: int | None = None) -> None:
     names = {1: "(N, L, C)", 2: "(N, H, W, C)", 3: "(N, D, H, W, C)"}[rank]
     floating(x)
     if len(x.shape) != rank + 2:
-        raise ShapeError(f"expected input of shape {names}, got {x.shape}")
+        hint = ""
+        if len(x.shape) == rank + 1 and channels is not None:
+            if x.shape[-1] == channels and x.shape[0] != channels:
+                hint = "; a single example needs an axis in front: x[None]"
+            elif channels == 1:
+                hint = "; one channel is an axis too: x[..., None]"
+        raise ShapeError(f"expected input of shape {names}, got {x.shape}{hint}")
     if channels is not None and x.shape[-1] != channels:
         hint = ""
         if x.shape[1] == channels:
-            hint = "; channels come last here: transpose the input"
+            order = ", ".join(map(str, (0, *range(2, rank + 2), 1)))
+            hint = f"; channels come last here: transpose the input, x.permute(({order}))"
         raise ShapeError(
             f"expected input of shape {names} with C = {channels}, got {x.shape}{hint}"
         )

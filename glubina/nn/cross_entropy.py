@@ -158,9 +158,14 @@ def check_class_labels(logits: Any, targets: Any, ignored: int | None = None) ->
             f"targets {targets.dtype} {targets.shape} for logits {logits.shape}"
         )
     if not logits.shape or targets.shape != logits.shape[:-1]:
+        hint = ""
+        if targets.shape == logits.shape:
+            hint = "; of one-hot rows give targets.argmax(axis=-1)"
+        elif targets.shape == (*logits.shape[:-1], 1):
+            hint = "; give labels.squeeze(-1)"
         raise ShapeError(
             f"expected logits (..., classes) and labels (...), got logits {logits.shape} and "
-            f"labels {targets.shape}"
+            f"labels {targets.shape}{hint}"
         )
     if ignored is None:
         check_labels(targets, logits.shape[-1])
@@ -192,6 +197,7 @@ def cross_entropy(
     if as_targets(targets).dtype.kind == "f":
         if ignore_index is not None:
             raise ValueError("ignore_index is for targets that are class numbers")
+        _check_soft(logits, targets)
         soft = like(logits, targets)
         return apply(_by_probability, logits, soft, *given, settings=(reduction, smoothing))
     check_class_labels(logits, targets, ignore_index)
@@ -202,8 +208,29 @@ def cross_entropy(
     return apply(_by_class, logits, targets, none, *given, settings=settings)
 
 
-def _check_weight(weight: Tensor, logits: Any) -> None:
+def _check_soft(logits: Any, targets: Tensor) -> None:
+    """Errors for real targets where class numbers were meant."""
+    if not isinstance(logits, Tensor):
+        return
+    if logits.dtype.kind in "iu":
+        raise DTypeError(
+            f"expected outputs of floating numbers, then targets; got {logits.dtype} "
+            f"{logits.shape} and {targets.dtype} {targets.shape}: are they the wrong way round?"
+        )
+    if targets.shape == logits.shape[:-1] and targets.shape != logits.shape:
+        raise ShapeError(
+            f"expected targets of the outputs' shape {logits.shape}, got {targets.shape}; class "
+            "numbers are integers: give targets.long()"
+        )
+
+
+def _check_weight(weight: Any, logits: Any) -> None:
     floating(logits)
+    if not isinstance(weight, Tensor):
+        raise DTypeError(
+            f"expected weight as a tensor, one number per class; got {type(weight).__name__}; "
+            "gl.tensor(weight) makes one"
+        )
     if weight.shape != logits.shape[-1:] or weight.dtype != logits.dtype:
         raise ShapeError(
             f"expected weight {logits.dtype} {logits.shape[-1:]}, one number per class; got "

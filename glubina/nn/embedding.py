@@ -13,7 +13,7 @@ from glubina.nn.formula import apply
 from glubina.nn.module import Module
 from glubina.nn.parameter import Parameter, put
 from glubina.tensor import Tensor
-from glubina.tensor.indexing import out_of_range
+from glubina.tensor.ranges import out_of_range
 
 
 @Formula

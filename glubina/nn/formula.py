@@ -15,10 +15,10 @@ from glubina.nn.parameter import put
 from glubina.tensor import Tensor
 from glubina.tensor.base import consume, consume_value, wrap
 from glubina.tensor.creation import tensor as held
-from glubina.tensor.indexing import out_of_range
 from glubina.tensor.inplace import write as write_node
 from glubina.tensor.mode import mode
 from glubina.tensor.random import default_generator
+from glubina.tensor.ranges import out_of_range
 
 
 def apply(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from glubina.graph.names import missing
 from glubina.nn import later
 from glubina.nn.activation import log_softmax, relu, sigmoid, softmax, softmin, tanh
 from glubina.nn.adaptive import (
@@ -221,4 +222,4 @@ def __getattr__(name: str) -> Any:
     """What few networks need is loaded when it is asked for."""
     if name in later.FUNCTIONS:
         return later.found(later.FUNCTIONS, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing(__name__, name, [*__all__, *later.FUNCTIONS])

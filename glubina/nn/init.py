@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from glubina.graph.names import unknown
 from glubina.nn.formula import draws, fill
 from glubina.tensor import Tensor
 
@@ -47,7 +48,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         "selu": 0.75,
     }
     if nonlinearity not in gains:
-        raise ValueError(f"unknown nonlinearity {nonlinearity!r}; there are {', '.join(gains)}")
+        raise ValueError(unknown("nonlinearity", nonlinearity, gains))
     return gains[nonlinearity]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from glubina.graph import Node, ShapeError, ops
 from glubina.graph.ops import Formula
 from glubina.nn import init
@@ -32,7 +34,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     same_dtype(x, weight)
     if not x.shape or x.shape[-1] != weight.shape[1]:
-        raise ShapeError(f"expected input of shape (..., {weight.shape[1]}), got {x.shape}")
+        hint = ""
+        if len(x.shape) > 2 and math.prod(x.shape[1:]) == weight.shape[1]:
+            hint = "; flatten it first (nn.Flatten())"
+        raise ShapeError(f"expected input of shape (..., {weight.shape[1]}), got {x.shape}{hint}")
     return apply(_linear, x, weight) if bias is None else apply(_linear, x, weight, bias)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from glubina.graph import DTypeError, Node, ShapeError, ops
 from glubina.graph.ops import Formula
@@ -45,8 +45,13 @@ def like(outputs: Tensor, targets: Any) -> Tensor:
     floating(outputs)
     given = as_targets(targets)
     if given.shape != outputs.shape:
+        hint = ""
+        if outputs.shape == (*given.shape, 1):
+            hint = "; give targets[..., None], or outputs.squeeze(-1)"
+        elif given.shape == (*outputs.shape, 1):
+            hint = "; give targets.squeeze(-1)"
         raise ShapeError(
-            f"expected targets of the outputs' shape {outputs.shape}, got {given.shape}"
+            f"expected targets of the outputs' shape {outputs.shape}, got {given.shape}{hint}"
         )
     return given if given.dtype == outputs.dtype else given.astype(outputs.dtype)
 
@@ -191,6 +196,12 @@ class Loss(Module):
     """
 
     class_labels: ClassVar[bool] = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """TypeError for outputs and targets, which the loss is called with when it is made."""
+        if len(args) > 1 and isinstance(args[0], Tensor) and isinstance(args[1], Tensor):
+            raise TypeError(f"a loss is made, then called: {cls.__name__}()(outputs, targets)")
+        return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = checked_reduction(reduction)

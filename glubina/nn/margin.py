@@ -12,7 +12,7 @@ from glubina.nn.cross_entropy import check_class_labels, one_hot, picked
 from glubina.nn.formula import apply, number, scaled, zeros
 from glubina.nn.loss import Loss, as_targets, checked_reduction, like, reduced
 from glubina.tensor import Tensor
-from glubina.tensor.arguments import real
+from glubina.tensor.arguments import above_zero, real
 
 
 def _positive_part(x: Node) -> Node:
@@ -306,7 +306,7 @@ class TripletMarginLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction)
-        self.margin, self.p = real("margin", margin), _norm(p)
+        self.margin, self.p = above_zero("margin", margin), _norm(p)
         self.eps, self.swap = real("eps", eps), swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from glubina.graph import GraphError, origins
+from glubina.graph.names import check_arguments, suggestion
 from glubina.nn import state
 from glubina.nn.budget import count_module
 from glubina.nn.errors import place
@@ -40,6 +41,8 @@ class Module(Trainable):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments, which `config` gives for the architecture file."""
+        if kwargs:
+            check_arguments(cls, kwargs)
         count_module()
         self = super().__new__(cls)
         self._arguments = (args, kwargs)
@@ -62,6 +65,15 @@ class Module(Trainable):
         for hook in self._hooks:
             hook(self, args, result)
         return result
+
+    if not TYPE_CHECKING:  # who checks types knows the names
+
+        def __getattr__(self, name: str) -> Any:
+            own = type(self).__name__
+            if name == "forward":
+                raise AttributeError(f"{own} has no forward: write `def forward(self, x)` in it")
+            hint = "" if name.startswith("_") else suggestion(name, (*vars(self), *dir(type(self))))
+            raise AttributeError(f"{own} has no attribute {name!r}{hint}", name=name, obj=self)
 
     def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
         """Call `hook(module, arguments, result)` after each forward; returns how to stop that."""
@@ -143,9 +155,7 @@ class Module(Trainable):
     def _check_child(self, name: str, module: Any) -> None:
         own = type(self).__name__
         if not isinstance(module, Module):
-            hint = f"; did you mean {module.__name__}()?" if isinstance(module, type) else ""
-            kind = type(module).__name__
-            raise TypeError(f"{own} holds modules, got {kind} {module!r}{hint}")
+            raise TypeError(f"{own} holds modules, got {_described(module, own)}")
         if not name or "." in name or hasattr(type(self), name):
             raise KeyError(f"{own} cannot hold a module under the name {name!r}")
 
@@ -192,7 +202,14 @@ class Module(Trainable):
 
     def to(self, dtype: Any) -> Self:
         """Convert floating parameters and buffers to another floating dtype, in place."""
-        wanted = np.dtype(dtype)
+        if isinstance(dtype, str) and dtype == "cpu":
+            return self
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(
+                f"a module runs on the CPU, in float32 or float64; there is no {dtype!r} here"
+            ) from None
         if wanted.kind != "f":
             raise TypeError(f"a module's dtype is float32 or float64, got {wanted}")
         for value in (*self.parameters(), *self.buffers()):
@@ -256,6 +273,17 @@ class Module(Trainable):
             lines.append(f"  ({name}): {body}\n")
         head = f"{type(self).__name__}({self.extra_repr()}"
         return head + ("\n" + "".join(lines) if lines else "") + ")"
+
+
+def _described(value: Any, holder: str) -> str:
+    """What was given in place of a module, and what to give."""
+    if isinstance(value, type):
+        return f"type {value!r}; did you mean {value.__name__}()?"
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Module) for v in value):
+        return f"a {type(value).__name__} of them; give them one by one: {holder}(*layers)"
+    if inspect.isroutine(value):
+        return f"the function {value.__name__}; a module is a class with forward, made: nn.ReLU()"
+    return f"{type(value).__name__} {value!r}"
 
 
 origins.layer_calls.add(Module.__call__.__code__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glubina.graph.names import unknown
 from glubina.nn.cross_entropy import CrossEntropyLoss, NLLLoss
 from glubina.nn.loss import HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss
 from glubina.nn.margin import HingeLoss
@@ -26,5 +27,5 @@ LOSSES: dict[str, type[Loss]] = {
 def loss_named(name: str) -> Loss:
     """The loss of a name, with its default settings; ValueError lists the names."""
     if name not in LOSSES:
-        raise ValueError(f"unknown loss {name!r}; there are {', '.join(LOSSES)}")
+        raise ValueError(unknown("loss", name, LOSSES))
     return LOSSES[name]()

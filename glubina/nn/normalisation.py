@@ -88,7 +88,10 @@ def batch_norm(
         return apply(_by_statistics, x, running_mean, running_var, *affine, settings=settings)
     count = math.prod(x.shape[:-1])
     if count == 1:
-        raise ShapeError(f"training needs more than one value per feature, got {x.shape}")
+        raise ShapeError(
+            f"training needs more than one value per feature, got {x.shape}: take larger "
+            "mini-batches, leave a last small one out (drop_last), or call eval() to use the layer"
+        )
     if count and running_mean is not None and running_var is not None:
         varying = isinstance(momentum, Tensor)
         rate = (momentum,) if isinstance(momentum, Tensor) else ()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from glubina.graph import ShapeError
+from glubina.graph import IndexRangeError, ShapeError
 from glubina.nn import init, recurrence
 from glubina.nn.architecture import register
 from glubina.nn.checks import MANY, positive, probability, same_dtype, whole_numbers
@@ -17,6 +17,7 @@ from glubina.nn.module import Module
 from glubina.nn.parameter import Parameter
 from glubina.tensor import Tensor
 from glubina.tensor.creation import tensor as held
+from glubina.tensor.ranges import out_of_range
 
 
 class _Recurrent(Module):
@@ -150,6 +151,9 @@ def _lengths(lengths: Any, batch: int, steps: int) -> Tensor:
     whole_numbers(tensor)
     if tensor.shape != (batch,):
         raise ShapeError(f"expected lengths of shape ({batch},), got {tensor.shape}")
+    wrong = out_of_range(tensor, 0, steps + 1)
+    if wrong is not None:
+        raise IndexRangeError(f"length {wrong} is none of a sequence of {steps} steps")
     whole: Tensor = tensor if tensor.dtype == np.int64 else tensor.astype(np.int64)
     return whole
 

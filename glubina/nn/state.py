@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +20,18 @@ class Differences(NamedTuple):
     unexpected_keys: list[str]
 
 
-def load(module: Any, values: Mapping[str, Any], strict: bool) -> Differences:
+def load(module: Any, values: Any, strict: bool) -> Differences:
     """Copy values into the module's parameters and buffers; StateError lists what does not fit."""
+    if not isinstance(values, Mapping):
+        hint = ""
+        if isinstance(values, (str, Path)):
+            hint = "; glubina.files.read_tensors(path) reads a file of them"
+        elif hasattr(values, "state_dict"):
+            hint = ": give its state_dict()"
+        raise TypeError(
+            "load_state_dict takes tensors or arrays by dotted name, got "
+            f"{type(values).__name__}{hint}"
+        )
     targets: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     missing = [name for name in targets if name not in values]
     unexpected = [name for name in values if name not in targets]

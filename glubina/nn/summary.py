@@ -94,6 +94,10 @@ def summary(
     """
     outputs: dict[Module, tuple[Shape, int, int]] = {}
     step = None
+    if input_shape is not None and not isinstance(input_shape, (tuple, list)):
+        raise TypeError(
+            f"summary: input_shape is that of one example, such as (28, 28, 1), got {input_shape!r}"
+        )
     if input_shape is not None:
         wanted = np.dtype(_input_dtype(model) if dtype is None else dtype)
         outputs, result = _outputs(model, tuple(input_shape), wanted)

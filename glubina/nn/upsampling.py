@@ -118,7 +118,7 @@ def check_mode(mode: str, align_corners: bool | None) -> None:
 def _scales(size: Any, scale_factor: Any, rank: int) -> tuple[float | None, ...]:
     """The factor of each axis that decides the places; None where the sizes do."""
     if (size is None) == (scale_factor is None):
-        raise ValueError(f"either size or scale_factor, got {size!r} and {scale_factor!r}")
+        raise ValueError(f"give either size or scale_factor, got {size!r} and {scale_factor!r}")
     if scale_factor is None:
         return (None,) * rank
     single = isinstance(scale_factor, (int, float))
@@ -143,7 +143,7 @@ class Upsample(Module):
         recompute_scale_factor: bool | None = None,
     ) -> None:
         if (size is None) == (scale_factor is None):
-            raise ValueError(f"either size or scale_factor, got {size!r} and {scale_factor!r}")
+            raise ValueError(f"give either size or scale_factor, got {size!r} and {scale_factor!r}")
         check_mode(mode, align_corners)
         self.size, self.scale_factor, self.mode = size, scale_factor, mode
         self.align_corners = align_corners

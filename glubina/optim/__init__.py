@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from glubina.graph.names import missing, unknown
 from glubina.optim import lr_scheduler
 from glubina.optim.adadelta import Adadelta
 from glubina.optim.adagrad import Adagrad
@@ -55,7 +56,7 @@ RULES: dict[str, Callable[[Any], Optimizer]] = {
 def named(name: str) -> Callable[[Any], Optimizer]:
     """The rule of a name, to be called with parameters; ValueError lists the names."""
     if name.lower() not in RULES:
-        raise ValueError(f"unknown optimizer {name!r}; there are {', '.join(RULES)}")
+        raise ValueError(unknown("optimizer", name, RULES))
     return RULES[name.lower()]
 
 
@@ -97,3 +98,7 @@ __all__ = [
     "lr_scheduler",
     "named",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from glubina.graph import Node, ops
+from glubina.graph import Node, ShapeError, ops
+from glubina.graph.names import check_arguments
 from glubina.graph.ops import Formula
 from glubina.optim.settings import Settings
 from glubina.tensor import Tensor, tensor
@@ -25,6 +26,10 @@ Updates = list[tuple[Tensor, Node]]
 """New values: the tensor that takes it, and the node that gives it."""
 
 
+# what people call settings that have another name here
+RENAMED = {"learning_rate": "lr", "alpha": "lr", "l2": "weight_decay", "epsilon": "eps"}
+
+
 class Optimizer:
     """An update rule over groups of parameters.
 
@@ -36,6 +41,12 @@ class Optimizer:
     A rule is a subclass with `_update`.
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """TypeError for an argument that the rule does not know."""
+        if kwargs:
+            check_arguments(cls, kwargs, RENAMED)
+        return super().__new__(cls)
+
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
@@ -45,8 +56,8 @@ class Optimizer:
         given = _listed(params, type(self).__name__)
         if not given:
             raise ValueError(
-                f"{type(self).__name__} was given no parameters; a generator such as "
-                "net.parameters() can be used only once"
+                f"{type(self).__name__} was given no parameters: the module has none, or a "
+                "generator such as net.parameters() was used up, which can be used only once"
             )
         groups: list[Any] = given if isinstance(given[0], Mapping) else [{"params": given}]
         for group in groups:
@@ -63,12 +74,17 @@ class Optimizer:
         unknown = [name for name in group if name != "params" and name not in self.defaults]
         if unknown:
             known = ", ".join(self.defaults)
-            raise ValueError(f"unknown setting {', '.join(unknown)}; there are {known}")
+            renamed = RENAMED.get(unknown[0])
+            meant = f" (did you mean {renamed}?)" if renamed in self.defaults else ""
+            raise ValueError(f"unknown setting {', '.join(unknown)}{meant}; there are {known}")
         known_ids = {id(p) for g in self.param_groups for p in g["params"]}
         for parameter in params:
             _check_parameter(parameter)
             if id(parameter) in known_ids:
-                raise ValueError("a parameter is given to the optimizer twice")
+                raise ValueError(
+                    "a parameter is given to the optimizer twice, that of shape "
+                    f"{parameter.shape}; each belongs to one group only"
+                )
             known_ids.add(id(parameter))
         made = {**self.defaults, **group, "params": params}
         self._check(made)
@@ -105,7 +121,11 @@ class Optimizer:
             chosen = [p for p in group["params"] if p.grad is not None]
             if chosen:
                 with_gradient += chosen
-                updates += self._update(group, settings, chosen)
+                try:
+                    updates += self._update(group, settings, chosen)
+                except (ShapeError, AttributeError):
+                    _check_gradients(chosen)
+                    raise
         finish(updates, with_gradient)
         return loss
 
@@ -199,9 +219,16 @@ def _listed(params: Any, name: str) -> list[Any]:
     if isinstance(params, Tensor):
         return [params]
     if isinstance(params, (str, Mapping)) or not isinstance(params, Iterable):
+        hint = ""
+        if isinstance(params, Mapping):
+            hint = "; give its values()"
+        elif hasattr(params, "parameters"):
+            hint = ": give its parameters()"
+        elif callable(params):
+            hint = ": call it"
         raise TypeError(
             f"{name}: params must be tensors (net.parameters()), or dicts of them with settings, "
-            f"got {type(params).__name__}"
+            f"got {type(params).__name__}{hint}"
         )
     return list(params)
 
@@ -211,6 +238,24 @@ def _check_parameter(parameter: Any) -> None:
         raise TypeError(f"an optimizer takes tensors, got {type(parameter).__name__}")
     if parameter.dtype.kind != "f":
         raise TypeError(f"an optimizer takes floating tensors, got {parameter.dtype}")
+    if not parameter.is_leaf:
+        raise ValueError(
+            f"an optimizer takes leaf tensors, got one of shape {parameter.shape} that is the "
+            "result of operations: give the tensors that it was made from, or detach() it"
+        )
+
+
+def _check_gradients(parameters: Sequence[Tensor]) -> None:
+    """Errors for gradients by hand that are no tensors of their parameters' shapes."""
+    for parameter in parameters:
+        gradient: Any = parameter.grad
+        if not isinstance(gradient, Tensor):
+            raise TypeError(f"a gradient is a tensor or None, got {type(gradient).__name__}")
+        if gradient.shape != parameter.shape:
+            raise ShapeError(
+                f"the gradient of a parameter of shape {parameter.shape} has the shape "
+                f"{gradient.shape}; they must be equal"
+            )
 
 
 def _by_number(state: Mapping[Any, Any], number: int) -> Mapping[str, Any] | None:

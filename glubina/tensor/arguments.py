@@ -55,6 +55,13 @@ def whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
     return int(found)
 
 
+def flag(name: str, value: Any) -> bool:
+    """The value, if it is True or False (or 1 or 0)."""
+    if isinstance(value, (str, bytes)) or value not in (True, False):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def choice(name: str, value: Any, *allowed: Any) -> Any:
     """The value, if it is one of those allowed."""
     if not any(value is one or (type(value) is type(one) and value == one) for one in allowed):

@@ -15,9 +15,13 @@ Axis = int | Sequence[int] | None
 
 def as_axis(name: str, axis: SupportsIndex, rank: int) -> int:
     """The axis counted from the front; ShapeError if there is none."""
-    number = operator.index(axis)
+    try:
+        number = operator.index(axis)
+    except TypeError:
+        raise DTypeError(f"{name}: an axis is a whole number, got {axis!r}") from None
     if not -rank <= number < rank:
-        raise ShapeError(f"{name}: axis {number} is not an axis of a tensor with {rank} axes")
+        axes = f"{rank} axes ({-rank} to {rank - 1})" if rank else "0 axes"
+        raise ShapeError(f"{name}: axis {number} is not an axis of a tensor with {axes}")
     return number % rank
 
 
@@ -67,4 +71,6 @@ def completed(shape: Sequence[int], size: int, source: Shape) -> Shape:
             return tuple(size // rest if n == -1 else n for n in extents)
     elif math.prod(extents) == size and min(extents, default=0) >= 0:
         return extents
+    if extents.count(-1) > 1:
+        raise ShapeError(f"reshape: only one extent may be -1 (what is left), got {extents}")
     raise ShapeError(f"reshape: {source} has {size} elements and cannot take the shape {extents}")

@@ -129,6 +129,8 @@ def compile(function: Any = None, *, keep_gradients: bool = False) -> Any:
     """
     if function is None:
         return functools.partial(compile, keep_gradients=keep_gradients)
+    if not callable(function):
+        raise TypeError(f"compile takes a function or a module, got {type(function).__name__}")
     return Compiled(function, keep_gradients)
 
 

@@ -48,15 +48,18 @@ def numpy_array(value: Any, dtype: DType | None = None) -> NDArray[Any]:
         value = _without_tensors(value)
     try:
         array = np.asarray(value)
-    except ValueError as error:
-        raise DTypeError(f"tensor: the nested lists have different lengths ({error})") from error
+    except ValueError:
+        raise DTypeError(
+            f"tensor: the nested lists have different lengths{ragged(value)}; pad the shorter ones"
+        ) from None
     if array.dtype.kind not in "biuf":
-        if array.dtype == object or array.dtype.kind in "US":
-            raise DTypeError(
-                f"tensor: cannot hold {array.dtype.name} elements such as "
-                f"{_example(array)!r}; numbers are needed"
-            )
-        raise DTypeError(f"tensor: {array.dtype} is not a dtype that tensors have")
+        if array.dtype.kind in "cmM":
+            hint = "; keep the real and the imaginary part apart" if array.dtype.kind == "c" else ""
+            raise DTypeError(f"tensor: {array.dtype} is not a dtype that tensors have{hint}")
+        example = array.item() if array.ndim == 0 else _example(array)
+        plain = isinstance(example, (str, bytes, list, tuple, dict))
+        what = f"{type(example).__name__} {example!r}" if plain else type(example).__name__
+        raise DTypeError(f"a tensor holds numbers, got {'None' if example is None else what}")
     if dtype is not None:
         return array.astype(dtype, copy=False)
     if array.dtype == float64 and not isinstance(value, (np.ndarray, np.generic)):
@@ -72,8 +75,23 @@ def _without_tensors(value: Any) -> Any:
     return value
 
 
+def ragged(value: Any, at: str = "") -> str:
+    """Where in nested lists the lengths first differ, as a part of an error's text."""
+    lengths = [len(v) if isinstance(v, (list, tuple)) else None for v in value]
+    for number, length in enumerate(lengths):
+        if length != lengths[0]:
+            first, other = ("no length" if n is None else str(n) for n in (lengths[0], length))
+            return f": [{at}0] has {first}, [{at}{number}] has {other}"
+    for number, part in enumerate(value):
+        if isinstance(part, (list, tuple)) and (text := ragged(part, f"{at}{number}, ")):
+            return text
+    return ""
+
+
 def _example(array: NDArray[Any]) -> Any:
-    return array.flat[0] if array.size else None
+    """The first element that is no number."""
+    found = array.ravel().tolist()
+    return next((v for v in found if not isinstance(v, (int, float))), None)
 
 
 __all__ = ["ArrayLike", "Cell", "Node", "Operand", "as_tensor", "is_tensor", "numpy_array"]

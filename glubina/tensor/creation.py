@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glubina.graph import ops
-from glubina.graph.errors import ShapeError
+from glubina.graph.errors import DTypeError, IndexRangeError, ShapeError
 from glubina.graph.node import DType, Node, Shape
+from glubina.tensor.arguments import whole
 from glubina.tensor.axes import as_shape, given_shape
 from glubina.tensor.base import wrap
 from glubina.tensor.cell import Scalar, leaf_of_array
@@ -23,6 +24,7 @@ from glubina.tensor.promotion import (
     python_number,
     scalar_node,
 )
+from glubina.tensor.ranges import out_of_range
 
 if TYPE_CHECKING:
     from glubina.tensor.handle import Tensor
@@ -81,6 +83,10 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 
 def from_dlpack(x: Any) -> Tensor:
     """A tensor from any object with `__dlpack__`, on its memory where that can be."""
+    if not hasattr(x, "__dlpack__"):
+        raise DTypeError(
+            f"from_dlpack: takes arrays of other libraries, got {type(x).__name__}; use gl.tensor"
+        )
     return asarray(np.from_dlpack(x))
 
 
@@ -180,6 +186,7 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """`num` evenly spaced numbers from start to stop (which is left out if not `endpoint`)."""
+    num = whole("num", num, 0)
     values = np.linspace(start, stop, num, endpoint=endpoint, dtype=_dtype(dtype))
     result = settled(leaf_of_array(values))
     return result.requires_grad_() if requires_grad else result
@@ -216,6 +223,12 @@ def one_hot(indices: Operand, classes: int, dtype: object = None) -> Tensor:
     given = as_tensor(indices)
     if given.dtype.kind not in "iu":
         raise ShapeError(f"one_hot: the indices must be whole numbers, got {given.dtype}")
+    wrong = out_of_range(given, 0, classes)
+    if wrong is not None:
+        raise IndexRangeError(
+            f"one_hot: class {wrong} is out of range: {classes} classes have the numbers 0 to "
+            f"{classes - 1}"
+        )
     shape = (*given.shape, classes)
     place = ops.iota(shape, len(shape) - 1, given.dtype)
     wide = ops.broadcast(ops.reshape(given._cell.node, (*given.shape, 1)), shape)

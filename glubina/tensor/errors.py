@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glubina.graph.errors import DTypeError, GraphError, IndexRangeError, ShapeError
+from glubina.graph.errors import DTypeError, GraphError, IndexRangeError, PlacedError, ShapeError
 
 if TYPE_CHECKING:
     from glubina.tensor.findings import Finding
 
 
-class GradientError(RuntimeError):
+class GradientError(PlacedError, RuntimeError):
     """Gradients were asked for where there are none, or an update would make them wrong."""
 
 
-class TraceError(RuntimeError):
+class TraceError(PlacedError, RuntimeError):
     """A compiled function did something that a replay could not do again."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -96,6 +96,14 @@ class Tensor(Methods):
         return iter(shaping.unstack(self))
 
     # -- numbers ---------------------------------------------------------------------------------
+
+    if not TYPE_CHECKING:  # who checks types knows the names
+
+        def __getattr__(self, name: str) -> Any:
+            from glubina.graph.names import suggestion
+
+            hint = "" if name.startswith("_") else suggestion(name, dir(type(self)))
+            raise AttributeError(f"a tensor has no attribute {name!r}{hint}", name=name, obj=self)
 
     def realise(self) -> Tensor:
         """Work the numbers out now, if they are not there; returns the tensor."""

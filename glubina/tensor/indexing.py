@@ -9,7 +9,6 @@ import numpy as np
 from glubina.graph import ops, origins
 from glubina.graph.errors import DTypeError, IndexRangeError, ShapeError
 from glubina.graph.node import Node
-from glubina.graph.ops.indexing import position
 from glubina.tensor.axes import as_axis
 from glubina.tensor.base import consume, consume_value, wrap
 from glubina.tensor.cell import leaf_of_array
@@ -18,6 +17,7 @@ from glubina.tensor.convert import Operand, as_tensor, is_tensor, settled
 from glubina.tensor.inplace import check_leaf, write
 from glubina.tensor.mode import mode
 from glubina.tensor.promotion import bool_, broadcast_shapes, int64, scalar_node
+from glubina.tensor.ranges import out_of_range
 from glubina.tensor.shaping import broadcast_arrays
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ def _parts(x: Tensor, index: Index) -> list[Any]:
         if isinstance(part, (list, range, np.ndarray)):
             part = as_tensor(part)
         if is_tensor(part) and part.dtype == bool_:
+            at = sum(p is not None and p is not Ellipsis for p in parts)
+            covered = x.shape[at : at + part.ndim]
+            if Ellipsis not in parts and part.shape != covered:
+                raise IndexRangeError(
+                    f"a mask of shape {part.shape} does not fit the axes {covered} of a tensor of "
+                    f"shape {x.shape}"
+                )
             parts.extend(_mask_indices(part))
         else:
             parts.append(part)
@@ -129,21 +136,6 @@ def _integer(part: Any, extent: int, axis: int, shape: tuple[int, ...]) -> int:
             f"index {number} is out of range for axis {axis} with {extent} elements (shape {shape})"
         )
     return int(number) % extent
-
-
-def out_of_range(indices: Tensor, low: int, high: int) -> str | None:
-    """The first index below `low` or not below `high`, and where it is; None if there is none.
-
-    Also None where the indices have no values yet: what runs then checks them.
-    """
-    leaf = indices._cell.value()
-    if leaf is None or leaf.buffer is None or not indices.size or mode.trace is not None:
-        return None
-    values = leaf.buffer.array(leaf.shape, leaf.dtype)
-    if values.max() < high and (leaf.dtype.kind == "u" or values.min() >= low):
-        return None
-    wrong = (values < low) | (values >= high)
-    return f"{values[wrong][0]}{position(wrong)}"
 
 
 def _late(node: Node, indices: Tensor) -> Node:

@@ -46,10 +46,11 @@ def matmul(x: Operand, y: Operand) -> Tensor:
         raise ShapeError("matmul: needs tensors with axes; multiply by a scalar with *")
     left, right = len(a.shape) == 1, len(b.shape) == 1
     if a.shape[-1] != b.shape[0 if right else -2]:
+        turned = not right and b.shape[-1] == a.shape[-1]
         raise ShapeError(
             f"matmul: {a.shape} @ {b.shape} do not fit: the last axis of the first has "
             f"{a.shape[-1]} elements, the {'only' if right else 'second-last'} axis of the second "
-            f"{b.shape[0 if right else -2]}"
+            f"{b.shape[0 if right else -2]}{'; the second transposed fits: .mT' if turned else ''}"
         )
     a = ops.reshape(a, (1, *a.shape)) if left else a
     b = ops.reshape(b, (*b.shape, 1)) if right else b

@@ -7,6 +7,7 @@ A draw is named by a seed and a counter that goes up by one with each draw; its 
 from __future__ import annotations
 
 import math
+import operator
 import os
 import threading
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from glubina.graph import ops
 from glubina.graph.errors import ShapeError
 from glubina.graph.node import DType, Node, Shape
+from glubina.tensor.arguments import not_negative
 from glubina.tensor.axes import as_shape, given_shape
 from glubina.tensor.base import consume_value, wrap
 from glubina.tensor.cell import leaf_of_array
@@ -44,7 +46,10 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin anew with another seed."""
-        self.seed = seed % _LIMIT
+        try:
+            self.seed = operator.index(seed) % _LIMIT
+        except TypeError:
+            raise TypeError(f"seed must be a whole number, got {seed!r}") from None
         self.counter = 0
         return self
 
@@ -238,6 +243,8 @@ def normal(
     generator: Generator | None = None,
 ) -> Tensor:
     """Normal numbers with a mean and a standard deviation."""
+    if isinstance(std, (int, float)):
+        not_negative("std", std)
     return randn(as_shape("normal", size), dtype=dtype, generator=generator) * std + mean
 
 
@@ -274,6 +281,12 @@ def bernoulli(p: Operand, *, generator: Generator | None = None) -> Tensor:
     node = consume_value(chance)
     if node.dtype.kind != "f":
         raise DTypeError(f"bernoulli: the probabilities must be floating, got {node.dtype}")
+    leaf = chance._cell.value()
+    if leaf is not None and leaf.buffer is not None and chance.size:
+        values = leaf.buffer.array(leaf.shape, leaf.dtype)
+        if values.min() < 0 or values.max() > 1:
+            bad = values[(values < 0) | (values > 1)].flat[0]
+            raise ValueError(f"bernoulli: the probabilities must lie between 0 and 1, got {bad:g}")
     draw = uniform_node(node.shape, node.dtype, _generator(generator))
     return wrap(ops.cast(ops.less(draw, node), node.dtype))
 

@@ -16,6 +16,24 @@ from glubina.graph.ops.composite import COMPOSITE
 from glubina.graph.ops.indexing import INDICES, position
 from glubina.graph.origins import Origin, Place, Site
 from glubina.runtime.buffer import Buffer
+from glubina.tensor.base import TensorBase
+from glubina.tensor.mode import mode
+
+
+def out_of_range(indices: TensorBase, low: int, high: int) -> str | None:
+    """The first index below `low` or not below `high`, and where it is; None if there is none.
+
+    Also None where the indices have no values yet: what runs then checks them.
+    """
+    leaf = indices._cell.value()
+    if leaf is None or leaf.buffer is None or not indices.size or mode.trace is not None:
+        return None
+    values = leaf.buffer.array(leaf.shape, leaf.dtype)
+    if values.max() < high and (leaf.dtype.kind == "u" or values.min() >= low):
+        return None
+    wrong = (values < low) | (values >= high)
+    return f"{values[wrong][0]}{position(wrong)}"
+
 
 _FAR = 1 << 39  # what `tensor.indexing` makes of an index beyond one of several axes is further
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from glubina.graph import ops
-from glubina.graph.errors import ShapeError
+from glubina.graph.errors import DTypeError, ShapeError
 from glubina.graph.node import Node, Shape
 from glubina.tensor.axes import Axis, as_axes, as_axis, as_extents, as_shape, completed
 from glubina.tensor.base import consume, wrap
-from glubina.tensor.convert import Operand, as_tensor
+from glubina.tensor.convert import Operand, as_tensor, is_tensor
 from glubina.tensor.mode import mode
 from glubina.tensor.promotion import bool_, broadcast_shapes, int64, result_type, scalar_node
 
@@ -147,6 +147,9 @@ def broadcast_arrays(*tensors: Operand) -> list[Tensor]:
 
 
 def _several(name: str, tensors: Sequence[Operand]) -> tuple[list[Node], bool]:
+    if is_tensor(tensors) or not isinstance(tensors, Iterable):
+        kind = "one tensor" if is_tensor(tensors) else type(tensors).__name__
+        raise DTypeError(f"{name}: takes a list of tensors such as [a, b], got {kind}")
     given = [as_tensor(t) for t in tensors]
     if not given:
         raise ShapeError(f"{name}: no tensors were given")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from glubina.files import MissingExtraError
+from glubina.graph.names import missing
 from glubina.train.callbacks import (
     Callback,
     Checkpoint,
@@ -52,3 +55,7 @@ __all__ = [
     "RunFolder",
     "ModelFile",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from glubina.data import DataTypeError
-from glubina.data.augment import Augmentation, Compose
+from glubina.data.augment import Augmentation, Compose, named
 from glubina.tensor import Tensor, zeros
 from glubina.tensor.random import default_generator
 
@@ -19,11 +19,16 @@ Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 def augmentation(given: Any, classes: int | None) -> Augment | None:
     """What `fit(augment=...)` was given, as a function of a mini-batch; None for nothing.
 
-    An Augmentation, a list of them, or a function of the inputs alone. classes: how many there
+    An Augmentation, a list of them, a text such as "flip,shift:2" (see `data.augment.named`), or a
+    function of the inputs alone. classes: how many there
     are, where the targets are class numbers.
     """
     if given is None:
         return None
+    if isinstance(given, str):
+        given = named(given)
+        if not given:
+            return None
     if isinstance(given, Iterable) and not isinstance(given, Tensor):
         given = Compose(list(given))
     if isinstance(given, Augmentation):

@@ -212,9 +212,11 @@ def as_callbacks(
         elif callable(callback) and not isinstance(callback, type):
             made.append(FunctionCallback(callback))
         else:
+            kind = isinstance(callback, type)
+            what = f"the class {callback.__name__}: give {callback.__name__}()" if kind else ""
             raise TypeError(
                 "a callback is an instance of Callback or a function of (epoch, logs), "
-                f"got {callback!r}"
+                f"got {what or repr(callback)}"
             )
     return made
 

@@ -113,6 +113,11 @@ def batches(x: Any, y: Any, batch_size: int, dtype: np.dtype[Any], name: str = "
             return batches(x[0], x[1], batch_size, dtype, name)
         if _is_dataset(x):
             return Batches(batch_size, None, DataLoader(x, batch_size))
+        if hasattr(x, "__next__"):
+            raise DataError(
+                f"{name}x is a {type(x).__name__}, which ends after one epoch: give arrays, a data "
+                "set with a length, or a DataLoader"
+            )
         raise DataError(
             f"{name}y is missing: give inputs and targets, a pair of them, a data set whose "
             "examples are pairs, or a DataLoader"
@@ -162,7 +167,7 @@ def inputs_of(x: Any, dtype: np.dtype[Any], name: str = "x") -> Any:
 
 def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
     """The training part and the validation part, chosen by the seed."""
-    train, held = split_order(len(examples), share, seed)
+    train, held = split_order(len(examples), share, seed, name="validation_split")
     return examples.rows(train), examples.rows(held)
 
 
@@ -229,3 +234,27 @@ def _no_targets(y: Any, what: str) -> None:
 
 def _is_dataset(x: Any) -> bool:
     return isinstance(x, Dataset) and not isinstance(x, (np.ndarray, Tensor, list, tuple, dict))
+
+
+def check_rows(inputs: Any, outputs: Any, batch_size: int) -> None:
+    """DataError if the outputs are not one for each example, as of an example without its axis."""
+    rows = min(len(inputs), batch_size)
+    if outputs.shape[:1] != (rows,):
+        raise DataError(
+            f"x of shape {inputs.shape} is {len(inputs)} examples along the first axis, and the "
+            f"model gave outputs of shape {outputs.shape} for {rows} of them; a single example "
+            "needs an axis in front: x[None]"
+        )
+
+
+def check_trained(parameters: Iterable[Tensor], optimizer: Any) -> None:
+    """ValueError if the optimizer changes none of the model's parameters."""
+    groups = getattr(optimizer, "param_groups", None)
+    if groups is None:
+        return
+    changed = {id(tensor) for group in groups for tensor in group["params"]}
+    if changed.isdisjoint(map(id, parameters)):
+        raise ValueError(
+            "the optimizer has none of the model's parameters: make it of model.parameters(), or "
+            "give its class (or name) alone"
+        )

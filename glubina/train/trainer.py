@@ -17,14 +17,21 @@ from glubina.data.order import fresh_seed
 from glubina.metrics import Metric, MetricFunction, resolve
 from glubina.optim import EMA
 from glubina.tensor import Tensor, detect_anomaly
-from glubina.tensor.arguments import choice, whole
+from glubina.tensor.arguments import choice, flag, whole
 from glubina.train.augmented import augmentation
 from glubina.train.averaging import checked_ema
 from glubina.train.callbacks import Callback, Session, as_callbacks
 from glubina.train.checkpoints import Checkpoints, opened
 from glubina.train.gathered import Gathered
 from glubina.train.history import History
-from glubina.train.inputs import batches, checked_size, inputs_of, model_dtype
+from glubina.train.inputs import (
+    batches,
+    check_rows,
+    check_trained,
+    checked_size,
+    inputs_of,
+    model_dtype,
+)
 from glubina.train.jobs import Job, Jobs, rows
 from glubina.train.limits import Limits
 from glubina.train.loop import Loop
@@ -142,6 +149,7 @@ class Trainer(Jobs):
         """
         loss = self._loss()
         epochs = whole("epochs", epochs)
+        shuffle = flag("shuffle", shuffle)
         verbose = choice("verbose", int(verbose) if isinstance(verbose, bool) else verbose, 0, 1, 2)
         called = as_callbacks(callbacks)
         with opened(checkpoints, resume) as saving:
@@ -162,6 +170,7 @@ class Trainer(Jobs):
                 called += stop.callbacks(job.watch)
             if verbose:
                 called.append(ProgressBar(bar=verbose == 1))
+            check_trained(self.model.parameters(), self.optimizer)
             changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
             gathered = Gathered(loss) if source.accumulate > 1 else None
             besides = self.limits, job.watch, self.average, gathered
@@ -229,6 +238,7 @@ class Trainer(Jobs):
             passes(rows(inputs, start, batch_size))
             for start in range(0, len(first(inputs)), batch_size)
         ]
+        check_rows(first(inputs), first(parts[0]), batch_size)
         if made:
             self._kept.put("passes", (self.model, seen), Structure(self.model, seen), passes)
         if isinstance(parts[0], Several):

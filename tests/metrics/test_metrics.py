@@ -89,7 +89,7 @@ def test_refusals() -> None:
         metrics.confusion_matrix([0, 1], [1, 3], classes=3)
     with pytest.raises(ValueError, match=r"\(3,\) and \(3, 1\)"):
         metrics.mean_squared_error(np.ones(3), np.ones((3, 1)))
-    with pytest.raises(ValueError, match="unknown metric 'acuracy'; known are accuracy, "):
+    with pytest.raises(ValueError, match="unknown metric 'acuracy'; did you mean 'accuracy' "):
         metrics.resolve("acuracy")
     with pytest.raises(TypeError, match="a metric is a name"):
         metrics.resolve(3)  # type: ignore[arg-type]

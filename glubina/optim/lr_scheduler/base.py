@@ -78,7 +78,10 @@ class LRScheduler:
 def require_optimizer(name: str, optimizer: Any) -> None:
     """TypeError unless it is something with groups of parameters."""
     if not hasattr(optimizer, "param_groups"):
-        raise TypeError(f"{name}: optimizer must be an optimizer, got {optimizer!r}")
+        raise TypeError(
+            f"{name}: optimizer must be an optimizer such as optim.SGD(...), got "
+            f"{type(optimizer).__name__}"
+        )
 
 
 def per_group(name: str, value: Any, optimizer: Any, owner: str) -> list[float]:

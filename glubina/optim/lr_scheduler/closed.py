@@ -183,6 +183,8 @@ def functions(
     """A function for each parameter group, from one for all or one for each."""
     require_optimizer(name, optimizer)
     count = len(optimizer.param_groups)
+    if not callable(given) and not isinstance(given, (list, tuple)):
+        raise TypeError(f"{name}: lr_lambda must be a function of the epoch, got {given!r}")
     found = [given] * count if callable(given) else list(given)
     for one in found:
         if not callable(one):

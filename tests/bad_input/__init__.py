@@ -1,0 +1,1 @@
+"""Bad input: a table of ways to go wrong, and what a person is told."""
