@@ -291,11 +291,14 @@ class Site(NamedTuple):
 layer_calls: set[CodeType] = set()
 """The functions that call a layer, their first argument."""
 
-_sites: dict[tuple[Any, ...], Site] = {}
+# of each node while it is there, and the last of each kind: what runs at once has let its graph go
+_sites: MutableMapping[Node, Site] = weakref.WeakKeyDictionary()
+_last_sites: dict[tuple[Any, ...], Site] = {}
 _MOST_SITES = 1000
 
 
-def _kind(node: Node) -> tuple[Any, ...]:
+def kind_of(node: Node) -> tuple[Any, ...]:
+    """What nodes have in common that do the same to sources of the same shapes and dtypes."""
     return (node.op, node.attributes, *[(s.shape, s.dtype) for s in node.sources])
 
 
@@ -311,14 +314,20 @@ def note_site(node: Node) -> None:
         elif user is None and not _room(frame):
             user = _place(frame)
         frame = frame.f_back
-    if len(_sites) >= _MOST_SITES:
-        _sites.clear()
-    _sites[_kind(node)] = Site(user, tuple(reversed(modules)))
+    if len(_last_sites) >= _MOST_SITES:
+        _last_sites.clear()
+    site = Site(user, tuple(reversed(modules)))
+    _sites[node] = _last_sites[kind_of(node)] = site
 
 
 def site_of(node: Node) -> Site | None:
-    """Where a node like this was made last, if it is one that uses indices."""
-    return _sites.get(_kind(node)) if node.sources else None
+    """Where this node was made, if it uses indices."""
+    return _sites.get(node)
+
+
+def last_site(node: Node) -> Site | None:
+    """Where a node of this kind was made last."""
+    return _last_sites.get(kind_of(node))
 
 
 def _place(frame: FrameType) -> Place:

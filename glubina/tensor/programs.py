@@ -66,7 +66,6 @@ class Compiled:
         # what was recorded on purpose runs often enough to deserve a program (those do not merge)
         self.interpreted = backend() == "interpreter" or (merge and is_tiny(plain))
         self.graph = graph, inputs, self.replaces
-        self._sites = Sites(graph)
         self.plan: Plan | None = None
         self._steps: _Steps | Segments | None = None
         self.takes = [-1] * len(outputs)
@@ -81,14 +80,16 @@ class Compiled:
             self.plan = self._program.plan
             self.takes = list(self.plan.donated)
 
-    def run(self, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> None:
-        """Read the inputs' buffers, fill the outputs'."""
+    def run(
+        self, inputs: Sequence[Buffer], outputs: Sequence[Buffer], sites: Sites | None = None
+    ) -> None:
+        """Read the inputs' buffers, fill the outputs'. sites: for errors, see `ranges.located`."""
         for watcher in watchers:
             watcher(self)
         try:
             (self._steps or self._program).run(inputs, outputs)
         except (RuntimeError, IndexRangeError) as error:
-            self._raise_located(error, inputs)
+            self._raise_located(error, inputs, sites)
             raise
 
     def finished(self, error: BaseException) -> int:
@@ -101,23 +102,26 @@ class Compiled:
         outputs: Sequence[Buffer],
         steps: int,
         seconds: float | None = None,
+        sites: Sites | None = None,
     ) -> int:
         """Run again and again on the same buffers; returns the number of steps done."""
         if self._steps is not None:
             for _ in range(steps):
-                self.run(inputs, outputs)
+                self.run(inputs, outputs, sites)
             return steps
         try:
             return self._program.run_many(inputs, outputs, steps, seconds=seconds)
         except RuntimeError as error:
-            self._raise_located(error, inputs)
+            self._raise_located(error, inputs, sites)
             raise
 
-    def _raise_located(self, error: Exception, inputs: Sequence[Buffer]) -> None:
+    def _raise_located(
+        self, error: Exception, inputs: Sequence[Buffer], sites: Sites | None
+    ) -> None:
         """Raise what tells the person which index is wrong, if that is what the error is about."""
         if not (isinstance(error, IndexRangeError) or _is_range(error)):
             return
-        found = located(self.graph[0], self.graph[1], inputs, self._sites)
+        found = located(self.graph[0], self.graph[1], inputs, sites)
         if found is not None:
             raise found from None
         _raise_translated(error)

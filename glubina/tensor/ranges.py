@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -39,32 +41,50 @@ _FAR = 1 << 39  # what `tensor.indexing` makes of an index beyond one of several
 
 
 class Sites:
-    """Where the nodes of a graph that use indices were made, as known when the graph was new."""
+    """Where the nodes of a graph that use indices were made: of each kind the first, the second."""
 
     def __init__(self, outputs: Sequence[Node]) -> None:
-        self._known: dict[Node, Site] = {}
-        for node in topological(outputs):
-            if node.op is COMPOSITE or node.op.name in INDICES:
-                site = origins.site_of(node)
-                if site is not None:
-                    self._known[node] = site
+        self._known: defaultdict[Any, list[Site | None]] = defaultdict(list)
+        for node in _users(outputs):
+            self._known[origins.kind_of(node)].append(
+                origins.site_of(node) or origins.last_site(node)
+            )
 
-    def items(self) -> list[tuple[Node, Site]]:
-        """The nodes and their places."""
-        return list(self._known.items())
+    def of(self, outputs: Sequence[Node]) -> dict[Node, Site]:
+        """The same of a graph that was copied from that one."""
+        seen: Counter[Any] = Counter()
+        found = {}
+        for node in _users(outputs):
+            kind = origins.kind_of(node)
+            sites, number = self._known.get(kind, []), seen[kind]
+            seen[kind] += 1
+            if number < len(sites) and (site := sites[number]) is not None:
+                found[node] = site
+        return found
+
+
+def _users(outputs: Sequence[Node]) -> list[Node]:
+    return [n for n in topological(outputs) if n.op is COMPOSITE or n.op.name in INDICES]
+
+
+def _last_sites(outputs: Sequence[Node]) -> dict[Node, Site]:
+    """Of a graph that has been let go: where nodes of these kinds were made last."""
+    pairs = [(node, origins.last_site(node)) for node in _users(outputs)]
+    return {node: site for node, site in pairs if site is not None}
 
 
 def located(
-    outputs: Sequence[Node], inputs: Sequence[Node], buffers: Sequence[Buffer], sites: Sites
+    outputs: Sequence[Node], inputs: Sequence[Node], buffers: Sequence[Buffer], sites: Sites | None
 ) -> IndexRangeError | None:
     """The error for the first index that is out of range, with its layer and line if known.
 
-    Only what leads to indices is worked out again. None if all are in range (a program that
-    overwrote what it was given before it failed).
+    Only what leads to indices is worked out again. sites: None for a graph that runs once. Gives
+    None if all are in range (a program that overwrote what it was given before it failed).
     """
     with origins.watching() as watch:
+        known = _last_sites(outputs) if sites is None else sites.of(outputs)
         marks: dict[Origin, tuple[Node, Site]] = {}
-        for node, site in sites.items():
+        for node, site in known.items():
             # the passes carry an origin from node to node: one for each site, to be told apart by
             mark = Origin(Place("", len(marks), ""), site.user, (), origins.FORWARD)
             marks[mark] = node, site

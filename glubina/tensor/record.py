@@ -17,6 +17,7 @@ from glubina.tensor.errors import TraceError
 from glubina.tensor.mode import mode
 from glubina.tensor.outline import Outline, Place, outlined
 from glubina.tensor.ownership import if_own, is_own
+from glubina.tensor.ranges import Sites
 from glubina.tensor.realise import realise, settle
 from glubina.tensor.trace import Guard, Trace
 
@@ -47,6 +48,7 @@ def _recording(made: Outline) -> Recording:
         changed |= set(made.trace.reads.values())
     own = frozenset(changed.difference(arguments))
     recording = Recording(made.trace, program, sources, targets, made.form, made.gradients, own)
+    recording.sites = Sites(made.outputs)
     if mode.detector is not None:
         recording.graph = made.outputs, [leaves[i] for i in program.inputs]
     return recording
@@ -139,6 +141,7 @@ class Recording:
         self.draws = [_Draws(g, count, trace.keys[g]) for g, count in trace.draws.items()]
         # cells that the function knows from outside, which must not be its arguments too
         self.own = own
+        self.sites: Sites | None = None  # where what uses indices was made
         # the outputs and the program's inputs as they were recorded, for a detective
         self.graph: tuple[list[Node], list[Leaf]] | None = None
         self.reads = trace.reads
@@ -205,7 +208,7 @@ class Recording:
         outputs += [Buffer(size) for _, size, _ in self.results]
         try:
             if detector is None:
-                self.program.run(inputs, outputs)
+                self.program.run(inputs, outputs, self.sites)
             else:
                 self._run_checked(detector, inputs, outputs)
         except BaseException as error:
@@ -235,7 +238,7 @@ class Recording:
 
     def _run_checked(self, detector: Detector, inputs: list[Buffer], outputs: list[Buffer]) -> None:
         """Run once, and raise AnomalyError if a result is not finite."""
-        self.program.run(inputs, outputs)
+        self.program.run(inputs, outputs, self.sites)
         assert self.graph is not None
         nodes, leaves = self.graph
 
@@ -314,7 +317,7 @@ class Recording:
         outputs += [Buffer(size) for _, size, _ in self.results]
         before = [] if mode.detector is None else _contents(inputs, outputs)
         try:
-            ran = self.program.run_many(inputs, outputs, most, _SLICE)
+            ran = self.program.run_many(inputs, outputs, most, _SLICE, self.sites)
         except BaseException as error:
             # Ctrl-C waits for the program: the steps that it does are whole
             ran = self.program.finished(error)

@@ -137,3 +137,21 @@ def test_what_does_not_depend_on_a_wrong_index_is_worked_out() -> None:
     with pytest.raises(IndexRangeError, match="index 3 at position 1"):
         wrong.numpy()
     assert (hidden + x).tolist() == [[3, 3]] * 3
+
+
+def test_of_two_equal_functions_and_layers_the_right_one_is_named() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            self.left, self.right = nn.Embedding(9, 4), nn.Embedding(9, 4)
+
+        def forward(self, x: Any, y: Any) -> Any:
+            return self.left(x) * self.right(y)
+
+    good, bad = gl.tensor(np.zeros(300, np.int64)), gl.tensor(np.arange(300) % 10)
+    for _ in range(2):
+        pair = gl.compile(Pair())
+        pair(good, good)
+        with pytest.raises(IndexRangeError, match=r"layer 'right' .* at position 9 is"):
+            pair(good, bad).numpy()
+        with pytest.raises(IndexRangeError, match="layer 'left'"):
+            pair(bad, good).numpy()
