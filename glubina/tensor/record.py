@@ -51,6 +51,7 @@ def _recording(made: Outline) -> Recording:
     recording.sites = Sites(made.outputs)
     if mode.detector is not None:
         recording.graph = made.outputs, [leaves[i] for i in program.inputs]
+        recording.reads = made.trace.reads
     return recording
 
 
@@ -144,7 +145,8 @@ class Recording:
         self.sites: Sites | None = None  # where what uses indices was made
         # the outputs and the program's inputs as they were recorded, for a detective
         self.graph: tuple[list[Node], list[Leaf]] | None = None
-        self.reads = trace.reads
+        # not kept for others: its leaves hold the values from when it was recorded
+        self.reads: dict[Leaf, Cell] = {}
         self.program = program
         self.targets = targets
         self.form = form

@@ -399,3 +399,23 @@ def test_what_a_recording_left_behind_disturbs_nobody() -> None:
     assert (x + 4).numpy()[0, 0] == 5
     with pytest.raises(TraceError, match="there is none"):
         left[0].numpy()
+
+
+def test_a_recording_holds_no_old_values() -> None:
+    """What is updated is overwritten from the first run on, and nothing keeps the first values."""
+    from glubina.runtime.buffer import Buffer
+
+    weight = gl.tensor(np.ones((300, 300), np.float32))
+
+    @gl.compile
+    def step() -> None:
+        weight.copy_(weight * 1.5 + 1)
+
+    leaf = weight._cell.value()
+    assert leaf is not None
+    assert isinstance(leaf.buffer, Buffer)
+    address = leaf.buffer.address
+    del leaf
+    step()
+    assert weight._cell.value().buffer.address == address  # type: ignore[union-attr]
+    assert (weight.numpy() == 2.5).all()
