@@ -1,13 +1,14 @@
 """Runs of the command line that die, or whose disk fails, at a chosen moment.
 
 `Nursery` starts one process that has imported everything, and forks a child for each run, so that
-a run costs a fraction of a second. A fault is a text:
+a run costs a fraction of a second. A fault is a text; several are joined by commas:
 
     write:7, fsync:7, rename:7, renamed:7   SIGKILL half-way in the seventh write of a file, before
                                             its flush, before its renaming, after it
     time:0.35                               SIGKILL after so many seconds
     stop:0.35, term:0.35                    SIGINT, SIGTERM after so many seconds
-    full:5-9                                "no space left" in the writes five to nine
+    full:5-9, readonly:5-9                  "no space left", "read-only" in the writes five to nine
+    clock:-1e8                              the clock is wrong by so many seconds
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, BinaryIO
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTED = ("write", "fsync", "rename", "renamed")
+ERRORS = {"full": errno.ENOSPC, "readonly": errno.EROFS}
 SIGNALS = {"time": signal.SIGKILL, "stop": signal.SIGINT, "term": signal.SIGTERM}
 
 
@@ -39,8 +41,9 @@ class Stream:
             self._stream.write(bytes(data)[: len(bytes(data)) // 2])
             self._stream.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._faults.full():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        number = self._faults.fails()
+        if number is not None:
+            raise OSError(number, os.strerror(number))
         return self._stream.write(data)
 
     def __getattr__(self, name: str) -> Any:
@@ -54,21 +57,23 @@ class Stream:
 
 
 class Faults:
-    """Counts what is done to files, and lets the chosen one go wrong."""
+    """Counts what is done to files, and lets the chosen ones go wrong."""
 
     def __init__(self, fault: str) -> None:
-        self.kind, _, at = fault.partition(":")
-        self.first, _, last = at.partition("-")
-        self.last = last or self.first
+        self.chosen = dict(part.split(":", 1) for part in fault.split(",") if part)
         self.counts = dict.fromkeys(COUNTED, 0)
 
     def now(self, kind: str) -> bool:
         self.counts[kind] += 1
-        return kind == self.kind and self.counts[kind] == int(self.first)
+        return self.chosen.get(kind) == str(self.counts[kind])
 
-    def full(self) -> bool:
-        here = self.counts["write"]
-        return self.kind == "full" and int(self.first) <= here <= int(self.last)
+    def fails(self) -> int | None:
+        """The number of the error that this write gets."""
+        for kind, number in ERRORS.items():
+            first, _, last = self.chosen.get(kind, "0").partition("-")
+            if int(first) <= self.counts["write"] <= int(last or first):
+                return number
+        return None
 
     def install(self) -> None:
         from glubina.files import atomic
@@ -91,6 +96,8 @@ class Faults:
             if self.now("renamed"):
                 os.kill(os.getpid(), signal.SIGKILL)
 
+        wrong, clock = float(self.chosen.get("clock", 0)), time.time
+        time.time = lambda: clock() + wrong
         atomic._new = counted_new  # type: ignore[assignment]
         os.fsync, os.replace = counted_fsync, counted_replace  # type: ignore[assignment]
 
@@ -158,10 +165,10 @@ def main(log: str) -> None:
         if not child:
             _child(app, arguments, Faults(fault), log, writing)
         os.close(writing)
-        kind, _, seconds = fault.partition(":")
-        if kind in SIGNALS:
-            time.sleep(float(seconds))
-            os.kill(child, SIGNALS[kind])  # it is not yet waited for, so the number is its own
+        for kind, at in Faults(fault).chosen.items():
+            if kind in SIGNALS:
+                time.sleep(float(at))
+                os.kill(child, SIGNALS[kind])  # it is not yet waited for: the number is its own
         with os.fdopen(reading, "rb") as stream:
             told = stream.read()
         _, status = os.waitpid(child, 0)

@@ -156,6 +156,8 @@ def _train(
             pause=PAUSE,
         )
         checkpoints.again = again
+        if resume and (known := checkpoints.files()):
+            typer.echo(f"Going on from {known[-1]}")
         history = trainer.fit(
             preprocessing.transform(data.train[0]),
             data.train[1],

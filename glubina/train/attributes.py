@@ -22,6 +22,8 @@ def plain_attributes(thing: object) -> dict[str, Any]:
 def take_attributes(thing: object, values: Mapping[str, Any]) -> None:
     """Set the attributes again; lists and dicts keep their identity, as others may hold them."""
     for name, value in values.items():
+        if name.startswith("__") or callable(getattr(type(thing), name, None)):
+            raise ValueError(f"{name!r} is no plain attribute of {type(thing).__name__}")
         held = getattr(thing, name, None)
         if isinstance(held, list) and isinstance(value, list):
             held[:] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from glubina.files.tensors import read_with_metadata
 
 FORMAT, VERSION = "glubina checkpoint", 1
 STATE = "state.json"
+_NAME = re.compile(r"epoch-\d+-step-\d+\.safetensors")
 
 
 class CheckpointError(FileError):
@@ -53,6 +55,25 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         state = unpack(parse_json(arrays.pop(STATE).tobytes()), arrays)
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(file, f"is damaged: {error}") from error
-    if not isinstance(state, dict) or not {"position", "settings", "model"} <= set(state):
+    if not _is_state(state):
         raise DamagedFileError(file, "is damaged: it has no state of a training")
-    return state
+    made: dict[str, Any] = state
+    return made
+
+
+def name_of(epoch: int, step: int) -> str:
+    """The name of the checkpoint in an epoch after so many of its steps."""
+    return f"epoch-{epoch:06d}-step-{step:08d}.safetensors"
+
+
+def _is_state(state: Any) -> bool:
+    """Whether the parts that are looked at before anything is put back are as they must be."""
+    if not isinstance(state, dict):
+        return False
+    if not all(isinstance(state.get(name), dict) for name in ("position", "settings", "model")):
+        return False
+    best = state.get("best")
+    if best is None:
+        return True
+    value, name = (best.get("value"), best.get("file")) if isinstance(best, dict) else (None, None)
+    return isinstance(value, float) and isinstance(name, str) and bool(_NAME.fullmatch(name))

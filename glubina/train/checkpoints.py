@@ -12,7 +12,12 @@ from typing import Any
 
 from glubina.files import DamagedFileError, FileError, locked, require_writable
 from glubina.tensor.arguments import above_zero, whole
-from glubina.train.checkpoint_file import CheckpointError, read_checkpoint, write_checkpoint
+from glubina.train.checkpoint_file import (
+    CheckpointError,
+    name_of,
+    read_checkpoint,
+    write_checkpoint,
+)
 from glubina.train.history import rises
 
 SUFFIX = ".safetensors"
@@ -153,7 +158,7 @@ class Saving:
     @property
     def seed(self) -> int | None:
         """The seed of the training that is gone on with; None for one that begins."""
-        return None if self.found is None else self.found[1]["settings"]["seed"]
+        return None if self.found is None else self.found[1]["settings"].get("seed")
 
     def until_due(self, step: int) -> int | None:
         """How many steps from this one (of the whole training) the next checkpoint is away."""
@@ -189,8 +194,8 @@ class Saving:
 
         best: the figure, if no epoch had a better one.
         """
-        path = self.plan.folder / f"epoch-{epoch:06d}-step-{step:08d}{SUFFIX}"
-        known = self._best if best is None else {"value": best, "file": path.name}
+        path = self.plan.folder / name_of(epoch, step)
+        known = self._best if best is None else {"value": float(best), "file": path.name}
         self._time = time.monotonic()
         try:
             write_checkpoint(path, {**state, "best": known})
@@ -210,8 +215,10 @@ class Saving:
 
     def _prune(self) -> None:
         """Remove what need not be kept."""
-        best = None if self._best is None else self._best["file"]
-        others = [path for path in self.plan.files() if path.name != best]
+        assert self.last is not None
+        best, last = None if self._best is None else self._best["file"], self.last.name
+        # newer ones than the one just written are no use: damaged ones that could not be put aside
+        others = [p for p in self.plan.files() if p.name != best and p.name <= last]
         for path in others[: -self.plan.keep]:
             with suppress(OSError):
                 path.unlink()

@@ -178,15 +178,18 @@ class Loop:
         path, state = saving.found
         if wrong := differences(state["settings"], self.parts.settings):
             raise CheckpointError(path, f"is of a training with {'; '.join(wrong)}")
-        if state["position"]["step"]:
-            self.position = Position(**state["position"])
-            self._tell_epoch()
         try:
+            self.position = Position.of(state["position"])
+            if self.position.step:
+                self._tell_epoch()
             self.position = self.parts.restore(state)
-        except (ValueError, KeyError, TypeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(path, f"does not fit this training: {error}") from error
         saving.found = None  # its arrays are not needed any more
         self._marks = now - self.position.epoch_seconds, now - self.position.seconds
+        if self.position.epoch > self.session.epochs or self._over():
+            told = f"{path}: training had come to its end already; there is nothing to go on with"
+            warnings.warn(told, RuntimeWarning, stacklevel=6)
 
     def _save(self, best: float | None = None) -> str:
         """Write a checkpoint; what went wrong with it, or ""."""

@@ -36,6 +36,16 @@ class Position:
     epoch_seconds: float = 0.0
     seconds: float = 0.0
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Position:
+        """The position in a checkpoint; ValueError if it is none."""
+        if set(values) != set(vars(cls())):
+            raise ValueError(f"{sorted(values)} are not the parts of a position")
+        counts = [values[name] for name in ("epoch", "step", "total")]
+        if not all(type(count) is int and 0 <= count < 2**62 for count in counts):
+            raise ValueError(f"{counts} are no epoch and steps")
+        return cls(**values)
+
     @property
     def before(self) -> int:
         """The steps of the epochs before this one."""
@@ -80,7 +90,7 @@ class Parts:
     def restore(self, state: Mapping[str, Any]) -> Position:
         """Put all of it back; ValueError names what does not fit."""
         session = self.session
-        position = Position(**state["position"])
+        position = Position.of(state["position"])
         session.model.load_state_dict(state["model"])
         self._restore_callbacks(state["callbacks"])
         # after the schedules, which set rates of their own

@@ -246,7 +246,8 @@ def test_where_nothing_was_written_it_begins(tmp_path: Path) -> None:
 
 def test_a_finished_training_gives_its_history(tmp_path: Path) -> None:
     first = fit(tmp_path)
-    second = fit(None, resume=tmp_path)
+    with pytest.warns(RuntimeWarning, match="had come to its end already; there is nothing to go"):
+        second = fit(None, resume=tmp_path)
     assert second["loss"] == first["loss"]
     assert second.epoch == [1, 2]
 
@@ -305,6 +306,26 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
         write_tensors(path, {"state.json": np.frombuffer(text, np.uint8)}, head)
         with pytest.raises(DamagedFileError, match="is damaged"):
             read_checkpoint(path)
+    whole = {"position": {}, "settings": {}, "model": {}}
+    for best in ("x", {"value": 1.0}, {"value": 1.0, "file": "../epoch-1-step-1.safetensors"}):
+        write_checkpoint(path, {**whole, "best": best})
+        with pytest.raises(DamagedFileError, match="has no state of a training"):
+            read_checkpoint(path)
+
+
+def test_states_that_do_not_fit(tmp_path: Path) -> None:
+    fit(tmp_path)
+    path = Checkpoints(tmp_path).files()[-1]
+    state = read_checkpoint(path)
+    for name in ("position", "model", "optimizer", "run", "random", "callbacks", "history"):
+        for wrong in ({}, {"epoch": []}, {"state": 3}):
+            if (name, wrong) != ("callbacks", {}):
+                write_checkpoint(path, {**state, name: wrong})
+                with pytest.raises(CheckpointError, match="does not fit this training"):
+                    fit(tmp_path, epochs=3, resume=True)
+    write_checkpoint(path, {**state, "settings": {}})
+    with pytest.raises(CheckpointError, match="is of a training with batch_size None, not 8"):
+        fit(tmp_path, epochs=3, resume=True)
 
 
 # -- signals and disks --------------------------------------------------------------------------
@@ -383,3 +404,5 @@ def test_plain_attributes() -> None:
     take_attributes(thing, {"held": [2.5], "plain": {"b": 1}, "array": np.zeros(1), "new": 3})
     assert held == [2.5]
     assert (thing.plain, thing.new, thing.array.shape) == ({"b": 1}, 3, (1,))
+    with pytest.raises(ValueError, match="'on_epoch_end' is no plain attribute of Callback"):
+        take_attributes(Callback(), {"on_epoch_end": 1})

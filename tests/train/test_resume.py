@@ -197,3 +197,9 @@ def test_the_bits_are_those_of_a_training_never_stopped(name: str, tmp_path: Pat
             case.run(1, killer=Kill(at), checkpoints=Checkpoints(folder, steps=2))
         resumed = case.run(99, checkpoints=Checkpoints(folder, steps=2), resume=True)
         same(whole, resumed)
+
+
+@pytest.mark.parametrize("name", ["batch norm, augmentation, averaged weights", "rules that stop"])
+def test_checkpoints_change_no_bit(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    same(case.run(1), case.run(1, checkpoints=Checkpoints(tmp_path, steps=1)))
