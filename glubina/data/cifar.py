@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from glubina.data.download import VARIABLE, Published, cache_folder, locate
 from glubina.data.errors import DataError
 from glubina.data.images import Labelled
 from glubina.files import DamagedFileError, FileError, open_regular, read_bytes
+from glubina.files.reading import PIECE
 from glubina.files.unpacking import Unpacked
 
 CIFAR10_CLASSES = (
@@ -110,8 +111,10 @@ def _from_archive(archive: Path, files: list[str]) -> list[tuple[Path, bytes]]:
                 for member in tar:
                     name = Path(member.name).name
                     inner = tar.extractfile(member) if name in files and member.isfile() else None
+                    if member.issparse():
+                        raise ValueError(f"{name} is stored with holes")
                     if inner is not None:
-                        found[name] = inner.read(LARGEST + 1)
+                        found[name] = _pieces(inner)
         except FileError:
             raise
         except Exception as error:  # tarfile has a family of errors, and lets others through
@@ -122,6 +125,14 @@ def _from_archive(archive: Path, files: list[str]) -> list[tuple[Path, bytes]]:
     if missing:
         raise DamagedFileError(archive, f"does not hold {', '.join(missing)}")
     return [(archive / name, found[name]) for name in files]
+
+
+def _pieces(stream: IO[bytes]) -> bytes:
+    """The file's content, of which no more is taken than there is, and than a set can have."""
+    content = bytearray()
+    while len(content) <= LARGEST and (piece := stream.read(PIECE)):
+        content += piece
+    return bytes(content)
 
 
 class _Counted:

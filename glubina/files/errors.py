@@ -9,13 +9,25 @@ from pathlib import Path
 class FileError(OSError):
     """A file that cannot be read or written; the message names it.
 
-    It is an `OSError`, so code that guards against file trouble in general catches it too.
+    It is an `OSError`, so code that guards against file trouble in general catches it too. What
+    the file says of itself is shown within measure: up to `LONGEST` characters, none of which a
+    terminal would obey.
     """
 
     def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
         self.path = Path(path)
-        self.problem = problem
-        super().__init__(f"{self.path}: {problem}")
+        self.problem = _shown(problem)
+        super().__init__(f"{self.path}: {self.problem}")
+
+
+LONGEST = 2000
+
+
+def _shown(text: str) -> str:
+    """The text without control characters, and not longer than a screen."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 100]} ... ({len(text) - LONGEST + 100} more characters)"
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 class DamagedFileError(FileError):
