@@ -200,7 +200,7 @@ class Recording:
         detector = mode.detector
         outputs: list[Buffer] | None = None
         if detector is None:
-            outputs = if_own(self.changed, inputs, self.places)
+            outputs = if_own(self.changed, inputs, self.places) if self.changed else []
         own = outputs is not None
         if outputs is None:
             outputs = self._destinations(inputs)
