@@ -40,7 +40,7 @@ from glubina.train import (
 from glubina.train.callbacks import Callback
 
 DEFAULT = "digits"
-PAUSE = 1.0  # seconds at least between the checkpoints of short epochs
+SHARE = 0.05  # of the time at most for checkpoints of very short epochs
 LONGEST = 300.0  # seconds at most between those of long ones
 
 
@@ -153,7 +153,7 @@ def _train(
             steps=wishes.save_steps,
             seconds=LONGEST,
             keep=wishes.keep,
-            pause=PAUSE,
+            share=SHARE,
         )
         checkpoints.again = again
         if resume and (known := checkpoints.files()):

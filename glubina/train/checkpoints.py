@@ -30,9 +30,8 @@ class Checkpoints:
     epochs: one after every so many epochs (None: none for an epoch's sake). steps: one after every
     so many steps of the whole training. seconds: one as soon as so many seconds have passed since
     the last. best: the figure of which the best epoch's checkpoint is kept as well, whatever
-    `epochs` says. keep: how many of the others stay, the newest ones. pause: none at the end of
-    an epoch until so many seconds have passed since the last, but for the best and at the end of
-    training.
+    `epochs` says. keep: how many of the others stay, the newest ones. share: skip very short
+    epochs, so that writing takes no more than this share of the time.
 
     A checkpoint is one safetensors file, epoch-000003-step-00000120.safetensors, which is written
     under another name, flushed and renamed: the state in the third epoch after its 120th step.
@@ -46,7 +45,7 @@ class Checkpoints:
         seconds: float | None = None,
         best: str | None = None,
         keep: int = 2,
-        pause: float = 0.0,
+        share: float | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.epochs = None if epochs is None else whole("Checkpoints: epochs", epochs)
@@ -56,7 +55,7 @@ class Checkpoints:
             above_zero("Checkpoints: seconds", seconds)
         self.best = best
         self.keep = whole("Checkpoints: keep", keep)
-        self.pause = float(pause)
+        self.share = None if share is None else above_zero("Checkpoints: share", share)
         self.again = f"fit(..., checkpoints={str(self.folder)!r}, resume=True)"
 
     # -- the folder -----------------------------------------------------------------------------
@@ -131,6 +130,7 @@ class Saving:
         self.last: Path | None = None
         self._best: dict[str, Any] | None = None
         self._time = time.monotonic()
+        self._cost = 0.0  # seconds that the last one took
         self._failing = False
 
     def begin(self, resume: bool) -> None:
@@ -175,7 +175,8 @@ class Saving:
         """Whether one is wanted after this epoch."""
         plan = self.plan
         wanted = plan.epochs is not None and epoch % plan.epochs == 0
-        return better or last or (wanted and self._passed() >= plan.pause)
+        rare = plan.share is None or self._passed() * plan.share >= self._cost
+        return better or last or (wanted and rare)
 
     def better(self, logs: Mapping[str, float]) -> bool:
         """Whether the epoch's figure is the best so far."""
@@ -196,7 +197,7 @@ class Saving:
         """
         path = self.plan.folder / name_of(epoch, step)
         known = self._best if best is None else {"value": float(best), "file": path.name}
-        self._time = time.monotonic()
+        began = time.monotonic()
         try:
             write_checkpoint(path, {**state, "best": known})
         except FileError as error:
@@ -209,6 +210,9 @@ class Saving:
                 )
             self._failing = True
             return error
+        finally:
+            self._time = time.monotonic()
+            self._cost = self._time - began
         self._failing, self.last, self._best = False, path, known
         self._prune()
         return None

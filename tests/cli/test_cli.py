@@ -68,7 +68,7 @@ def test_an_interrupted_run_leaves_its_last_epoch(
         if epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("glubina.cli.train.PAUSE", 0.0)
+    monkeypatch.setattr("glubina.cli.train.SHARE", 1e9)
     with monkeypatch.context() as patch:
         patch.setattr("glubina.train.ProgressBar.on_epoch_end", stop)
         result = call("train", "digits", "--epochs", 4, "--output", tmp_path)
