@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of
 
+LINE = 64
+"""The bytes of a cache line."""
+
 
 def shuffle(f: Function, a: Value, b: Value, picks: Sequence[int]) -> Value:
     """The lanes of a and b (counted on) that `picks` names."""

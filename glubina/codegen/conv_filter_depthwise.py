@@ -13,13 +13,11 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from glubina.codegen.blocks import LINE
 from glubina.codegen.conv_filter import Partials, Range
 from glubina.codegen.conv_filter_plan import FilterPlan, tiles
 from glubina.codegen.emitter import Function, Value
 from glubina.codegen.frame import Frame
-
-LINE = 64
-"""The bytes of a cache line."""
 
 PIXELS = 32
 """The outputs of a piece: with what all taps read they stay in the first-level cache."""

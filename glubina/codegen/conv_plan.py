@@ -24,7 +24,8 @@ HALVES = 6
 """The most vectors of half the width across a block."""
 
 FAR = 1 << 22
-"""The size of the images from which a depthwise convolution asks for memory ahead, in bytes."""
+"""The size of images from which memory is asked for ahead, in bytes: by convolutions that multiply
+each number only a few times."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class ConvPlan:
     runs: what the blocks of a line read.
     inside: per axis, whether no tap ever leaves the image.
     ahead: whether a block asks for the memory of the one below it.
+    streamed: whether a block asks for the input of the one beside it.
     """
 
     dtype: str
@@ -164,6 +166,7 @@ class ConvPlan:
     runs: tuple[Run, ...]
     inside: tuple[bool, ...]
     ahead: bool
+    streamed: bool
 
     @property
     def panels(self) -> int:
@@ -261,6 +264,7 @@ def plan_conv(shape: ConvShape, dtype: np.dtype, target: Target) -> list[ConvCal
             last.step, last.offset_step if depthwise else 0, merged, depthwise,
             block_runs(last, shape.spatial[-1], pixels), inside,
             depthwise and rank > 1 and size >= FAR,
+            prod(shape.window) * a.groups * last.step == 1 and size >= FAR,
         )  # fmt: skip
         calls.append(ConvCall(plan, _numbers(shape, plan, combination)))
     return calls

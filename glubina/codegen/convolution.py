@@ -18,7 +18,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block
+from glubina.codegen.blocks import LINE, Ahead, alloca, first_lanes, multiply_add_block
 from glubina.codegen.conv_plan import ConvPlan, Run
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.epilogue import Epilogue
@@ -286,7 +286,14 @@ class _Emit:
         f, plan = self.f, self.plan
         lefts = [f.element(x, f.i64(p * plan.step * plan.cin), self.kind) for p in pixels]
         rights = [f.element(w, f.i64(v * plan.lanes), self.kind) for v in range(plan.vectors)]
-        return multiply_add_block(f, count, sums, lefts, rights, f.i64(1), f.i64(plan.cout), masks)
+        ahead = None
+        if plan.streamed:  # a line for each channel, which is more than a block's pixels hold
+            line = LINE // np.dtype(plan.dtype).itemsize
+            following = f.element(x, f.i64(plan.pixels * plan.cin), self.kind)
+            ahead = Ahead(following, line, f.i64(line), f.i64(line * line))
+        return multiply_add_block(
+            f, count, sums, lefts, rights, f.i64(1), f.i64(plan.cout), masks, ahead
+        )
 
     def _depthwise(
         self, run: Run, x: Value, w: Value, w_step: Value, sums: list[Value],

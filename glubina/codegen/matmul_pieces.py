@@ -14,14 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glubina.codegen.blocks import Ahead, multiply_add_block
+from glubina.codegen.blocks import LINE, Ahead, multiply_add_block
 from glubina.codegen.emitter import Function, Value
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.packing import Source, pack_panel
 from glubina.codegen.product import Product, fetch_rows, finish_rows, rights_of
-
-LINE = 64
-"""The bytes of a cache line."""
 
 
 class _Place(NamedTuple):

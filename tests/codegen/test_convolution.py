@@ -286,18 +286,19 @@ def test_few_output_channels_are_computed_in_planes():
     assert [symbol.startswith("planes_") for symbol in symbols] == [False, host().vector_bits > 128]
 
 
-DEPTHWISE = [
+FAR = [
     ((2, 5, 70, 20), (3, 3), geometry(padding=SAME, groups=20)),
     ((3, 9, 6, 80), (5, 5), geometry(padding=((2, 2), (2, 2)), groups=80)),
     ((2, 11, 37, 16), (3, 2), geometry((2, 2), ((1, 0), (0, 1)), (1, 2), groups=16)),
     ((2, 90, 24), (7,), geometry((1,), ((6, 0),), (2,), (1,), 24)),
     ((2, 4, 5, 9, 18), (3, 2, 3), geometry((1, 2, 1), ((1, 1),) * 3, (1,) * 3, (1,) * 3, 18)),
     ((1, 40, 33, 17), (1, 31), geometry(padding=((0, 0), (15, 15)), groups=17)),
+    ((2, 9, 7, 33), (1, 1), geometry()),
 ]
 
 
-@pytest.mark.parametrize(("x", "window", "a"), DEPTHWISE)
-def test_a_depthwise_convolution_asks_for_the_memory_of_what_comes_next(
+@pytest.mark.parametrize(("x", "window", "a"), FAR)
+def test_memory_is_asked_for_ahead(
     monkeypatch: pytest.MonkeyPatch, x: tuple[int, ...], window: tuple[int, ...], a: ConvAttributes
 ) -> None:
     """Pieces of a line and of several lines, with and without memory asked for ahead."""
