@@ -65,20 +65,15 @@ def run(name: str | None, options: Options, wishes: Wishes, *, quiet: bool) -> N
         return
     recipe = find(name or DEFAULT)
     plan = Plan.of(recipe, options)
-    if wishes.output is None:
-        data = recipe.data(plan.seed)  # before there is a folder
-        folder = RunFolder.create(None, recipe.name)
-        with locked(folder.path, "training"):
-            folder.save_settings(plan.settings())
-            _train(recipe, plan, folder, data, options, wishes, quiet=quiet, resume=False)
-        return
+    # data that cannot be had leave no new folder, and a run that is to be replaced as it is
+    early = wishes.output is None or wishes.overwrite
+    data = recipe.data(plan.seed) if early else None
     folder = RunFolder.create(wishes.output, recipe.name)
     with locked(folder.path, "training"):
         _require_free(folder, wishes.overwrite)
-        data = recipe.data(plan.seed)
         folder.clear()
         folder.save_settings(plan.settings())
-        _train(recipe, plan, folder, data, options, wishes, quiet=quiet, resume=False)
+        _train(recipe, plan, folder, data, options, wishes, quiet=quiet)
 
 
 def _resume(name: str | None, options: Options, wishes: Wishes, quiet: bool) -> None:
@@ -118,23 +113,28 @@ def _resume(name: str | None, options: Options, wishes: Wishes, quiet: bool) -> 
                 "its figures may differ in the last digits",
                 err=True,
             )
-        data = recipe.data(plan.seed)
-        _train(recipe, plan, folder, data, options, wishes, quiet=quiet, resume=True)
+        _train(recipe, plan, folder, None, options, wishes, quiet=quiet)
 
 
 def _train(
     recipe: Recipe,
     plan: Plan,
     folder: RunFolder,
-    data: Data,
+    data: Data | None,
     options: Options,
     wishes: Wishes,
     *,
     quiet: bool,
-    resume: bool,
 ) -> None:
     again = f"glubina train {recipe.name} --resume {folder.path}"
+    resume = wishes.resume is not None
     with noted(), stoppable(again):
+        try:
+            data = data or recipe.data(plan.seed)
+        except Exception:
+            if not resume:
+                folder.clear()  # nothing has begun
+            raise
         manual_seed(plan.seed)
         if options.threads is not None:
             set_num_threads(options.threads)

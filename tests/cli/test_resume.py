@@ -177,6 +177,21 @@ def test_a_damaged_checkpoint_falls_back(
     same(run, whole[0])
 
 
+def test_a_folder_without_a_run(
+    nursery: Nursery, whole: tuple[Path, Ended], tmp_path: Path
+) -> None:
+    """Where the run was killed before it had written anything, the command has all that it needs."""
+    (tmp_path / "empty").mkdir()
+    ended = nursery.run("train", "--resume", tmp_path / "empty")
+    assert ended.code == 2
+    assert "nothing is known of the run; name its recipe as well" in ended.text
+    for name in ("empty", "missing"):
+        ended = go_on(nursery, tmp_path / name)
+        assert ended.code == 0
+        assert "note:" in ended.text
+        same(tmp_path / name, whole[0])
+
+
 def test_a_finished_run_says_so(nursery: Nursery, whole: tuple[Path, Ended]) -> None:
     ended = go_on(nursery, whole[0])
     assert ended.code == 0
