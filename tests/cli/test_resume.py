@@ -180,7 +180,7 @@ def test_a_damaged_checkpoint_falls_back(
 def test_a_folder_without_a_run(
     nursery: Nursery, whole: tuple[Path, Ended], tmp_path: Path
 ) -> None:
-    """Where the run was killed before it had written anything, the command has all that it needs."""
+    """Of a run that was killed before it had written anything: the command says what it was."""
     (tmp_path / "empty").mkdir()
     ended = nursery.run("train", "--resume", tmp_path / "empty")
     assert ended.code == 2
