@@ -109,7 +109,10 @@ class Buffer:
             raise ValueError(f"a buffer cannot have {nbytes} bytes")
         self.nbytes = nbytes
         self._borrowed: object = None
-        self._block = POOL.take(bucket(nbytes))
+        # what is never reused is not rounded up
+        self._block = POOL.take(
+            bucket(nbytes) if nbytes <= POOL.largest else -(-nbytes // PAGE) * PAGE
+        )
         self.address = self._block[2]
 
     @classmethod

@@ -35,18 +35,26 @@ VERSION = "1"
 _log = logging.getLogger(__name__)
 
 
-def build(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int]) -> Program:
+def build(
+    outputs: Sequence[Node],
+    inputs: Sequence[Node],
+    donated: Sequence[int],
+    check: Callable[[Plan], None] | None = None,
+) -> Program:
     """The program that computes the outputs from the inputs.
 
     outputs: may contain `gradient` placeholders and `detach` markers.
     inputs: every input node that the outputs depend on, in the order in which the program takes
         their buffers.
     donated: for each output the number of the input whose buffer it may overwrite, or -1.
+    check: called with the plan before anything is compiled; may raise.
     """
     target, started = apart(host), time.perf_counter()
     key = program_key(outputs, inputs, donated, target)
     watched = bool(observers.schedules)  # who wants to see the kernels is shown them made
     found = None if watched else cache.load_program(key)
+    if found is not None and check is not None:
+        check(found[0])
     program = None if found is None else _loaded(*found)
     cached = program is not None
     if found is None or program is None:
@@ -54,6 +62,8 @@ def build(outputs: Sequence[Node], inputs: Sequence[Node], donated: Sequence[int
         driver.start()  # where it is new too, the other core compiles it meanwhile
         made = translate(outputs, inputs, donated, target)
         driver.join()
+        if check is not None:
+            check(made.laid.plan)
         found = made.laid.plan, compiler.compile_kernels(made.modules, target)
         program = Program(*found)
         cache.store_program(key, *found)

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -55,33 +56,111 @@ def cpu_quota(folders: list[Path]) -> float:
     return quota
 
 
+class OutOfMemoryError(MemoryError):
+    """A computation needs more memory than there is; it was refused before it began.
+
+    needed, available: bytes. parts: what is needed, in words. source: what limits the memory.
+    largest: the largest arrays of the computation, in words. advice: what would fit.
+    """
+
+    def __init__(self, what: str, needed: int, parts: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.needed, self.parts = needed, parts
+        self.available, self.source = available_memory(), memory_limit().source
+        self.largest: list[str] = []
+        self.advice: list[str] = []
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.what} needs {size_text(self.needed)} of memory, but only "
+            f"{size_text(self.available)} are available"
+        ]
+        if self.parts:
+            lines.append(f"needed: {self.parts}")
+        lines.append(f"available: {self.source}; swap is not counted")
+        if self.largest:
+            lines += ["the largest arrays:", *(f"  {line}" for line in self.largest)]
+        advice = self.advice or ["a smaller mini-batch, or a smaller model"]
+        return "\n".join([*lines, "what would fit:", *(f"  {line}" for line in advice)])
+
+
+class Limit(NamedTuple):
+    """How many bytes can still be had, and what sets this bound."""
+
+    free: int
+    source: str
+
+
 def available_memory() -> int:
-    """Bytes that can still be allocated: what the machine has free, or less in a container."""
-    free = [_machine_memory()]
+    """Bytes that can still be allocated: what the machine has free, or less under a limit."""
+    return memory_limit().free
+
+
+def memory_limit() -> Limit:
+    """The tightest of: the machine's free memory, the container's limits, the process's own."""
+    free = _machine_memory()
+    limits = [Limit(free, f"the machine has {size_text(free)} free")]
     for folder in _cgroup_folders("memory"):
-        for limit, usage in (
-            ("memory.max", "memory.current"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-        ):
-            bound, used = _read(folder / limit), _read(folder / usage)
-            if bound.isdigit() and used.isdigit():
-                # the page cache counts as used, but the kernel gives it up under pressure
-                cache = _field(folder / "memory.stat", ("inactive_file", "total_inactive_file"))
-                free.append(max(0, int(bound) - int(used) + cache))
-    return min(free)
+        limits += _group_limits(folder)
+    return min([*limits, *_process_limits()], key=lambda limit: limit.free)
+
+
+def _group_limits(folder: Path) -> list[Limit]:
+    """Those of a control group, where it has some."""
+    found = []
+    for name, usage in (
+        ("memory.max", "memory.current"),
+        ("memory.high", "memory.current"),  # beyond it a process is stopped again and again
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        bound, used = _read(folder / name), _read(folder / usage)
+        if bound.isdigit() and used.isdigit():
+            # the page cache counts as used, but the kernel gives it up under pressure
+            cache = _field(folder / "memory.stat", ("inactive_file", "total_inactive_file"))
+            taken = max(0, int(used) - cache)
+            found.append(
+                Limit(
+                    max(0, int(bound) - taken),
+                    f"the container may use {size_text(int(bound))} ({folder / name}), of which "
+                    f"{size_text(taken)} are in use",
+                )
+            )
+    return found
+
+
+def _process_limits() -> list[Limit]:
+    """Those that `ulimit` sets: of the address space, and of data."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return []
+    found = []
+    for name, option, field in (
+        ("RLIMIT_AS", "-v", "VmSize:"),
+        ("RLIMIT_DATA", "-d", "VmData:"),
+    ):
+        bound = resource.getrlimit(getattr(resource, name))[0]
+        if bound != resource.RLIM_INFINITY:
+            used = _field(Path("/proc/self/status"), (field,)) << 10
+            found.append(
+                Limit(
+                    max(0, bound - used),
+                    f"this process may use {size_text(bound)} ({name}, ulimit {option}), of which "
+                    f"{size_text(used)} are in use",
+                )
+            )
+    return found
 
 
 def require_memory(nbytes: int, what: str) -> None:
-    """Raise MemoryError with the numbers if `nbytes` more cannot be had."""
-    free = available_memory()
-    if nbytes > free:
-        raise MemoryError(
-            f"{what} needs {_size(nbytes)} of memory, but only {_size(free)} are available; "
-            "use a smaller mini-batch or a smaller model"
-        )
+    """Raise OutOfMemoryError with the numbers if `nbytes` more cannot be had."""
+    if nbytes > available_memory():
+        raise OutOfMemoryError(what, nbytes)
 
 
-def _size(nbytes: int) -> str:
+def size_text(nbytes: int) -> str:
+    """So many bytes for people to read."""
     value = float(nbytes)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":

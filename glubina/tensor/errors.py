@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from glubina.graph.errors import DTypeError, GraphError, IndexRangeError, PlacedError, ShapeError
+from glubina.runtime.limits import OutOfMemoryError
 
 if TYPE_CHECKING:
     from glubina.tensor.findings import Finding
@@ -37,6 +38,7 @@ __all__ = [
     "GradientError",
     "GraphError",
     "IndexRangeError",
+    "OutOfMemoryError",
     "ShapeError",
     "TraceError",
 ]

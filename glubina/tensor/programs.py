@@ -18,6 +18,7 @@ from glubina.graph.ops.marker import GRADIENT
 from glubina.graph.ops.source import INPUT
 from glubina.graph.simplify import simplify
 from glubina.runtime.buffer import Buffer
+from glubina.runtime.limits import OutOfMemoryError
 from glubina.tensor import locks
 from glubina.tensor.cell import Leaf, buffer_of_number
 from glubina.tensor.errors import IndexRangeError, TraceError
@@ -75,8 +76,14 @@ class Compiled:
             self._steps = Segments(simplify(expand(graph)), inputs)
         else:
             from glubina.runtime.build import build
+            from glubina.runtime.demand import require
 
-            self._program = build(graph, inputs, self.replaces)
+            try:
+                self._program = build(graph, inputs, self.replaces, require)
+            except OutOfMemoryError as error:
+                if merge:
+                    _explain(error, graph, inputs, self.replaces)
+                raise
             self.plan = self._program.plan
             self.takes = list(self.plan.donated)
 
@@ -125,6 +132,17 @@ class Compiled:
         if found is not None:
             raise found from None
         _raise_translated(error)
+
+
+def _explain(
+    error: OutOfMemoryError, graph: Sequence[Node], inputs: Sequence[Node], updates: Sequence[int]
+) -> None:
+    """Write into the error what of a graph takes the memory."""
+    from glubina.codegen.target import host
+    from glubina.runtime.build import translate
+    from glubina.tensor.shortage import explain_graph
+
+    explain_graph(error, translate(graph, inputs, updates, host()))
 
 
 watchers: list[Callable[[Compiled], None]] = []

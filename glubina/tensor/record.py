@@ -9,6 +9,7 @@ import numpy as np
 
 from glubina.graph.node import Node
 from glubina.runtime.buffer import Buffer
+from glubina.runtime.limits import OutOfMemoryError
 from glubina.tensor import locks, programs
 from glubina.tensor.anomaly import all_finite
 from glubina.tensor.cell import Cell, Leaf, leaf_of_array, leaf_of_buffer
@@ -31,8 +32,14 @@ _SLICE = 0.05  # seconds of native steps between two looks at Python's signals
 
 def record(function: Callable[..., Any], args: Any, kwargs: Any, keep: bool) -> Recording:
     """Run a function on arguments without values, and make a program of what it did."""
-    with outlined(function, args, kwargs, keep) as outline:
-        return _recording(outline)
+    try:
+        with outlined(function, args, kwargs, keep) as outline:
+            return _recording(outline)
+    except OutOfMemoryError as error:
+        from glubina.tensor.shortage import explain
+
+        explain(error, function, args, kwargs)
+        raise
 
 
 def _recording(made: Outline) -> Recording:

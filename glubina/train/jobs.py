@@ -133,7 +133,9 @@ class Jobs:
         source, dtype = job.source, job.dtype
         if source.examples is not None:
             if job.steps is None:
-                job.steps = Steps(work, job.sums, source.examples, dtype, source.count)
+                trained = job.name == "fit"
+                weights = sum(p.size * p.dtype.itemsize for p in self.model.parameters() if trained)
+                job.steps = Steps(work, job.sums, source.examples, dtype, source.count, weights)
             else:
                 job.steps.bring(source.examples)
             return Run(source, job.sums, steps=job.steps, seed=seed if shuffle else None)

@@ -17,6 +17,7 @@ from glubina.graph import IndexRangeError
 from glubina.metrics import Metric
 from glubina.optim import EMA
 from glubina.runtime.buffer import Buffer
+from glubina.runtime.limits import OutOfMemoryError
 from glubina.tensor import Tensor, arange, compile, no_grad, take, tensor, where
 from glubina.tensor.cell import leaf_of_array
 from glubina.tensor.compile import Compiled
@@ -29,6 +30,7 @@ from glubina.train.inputs import Examples
 from glubina.train.limits import Limits
 from glubina.train.protocol import Loss, Model, Optimizer, in_use
 from glubina.train.several import Several, each, first, listed
+from glubina.train.shortage import require_copies
 from glubina.train.watch import Watch
 
 _MOST_SHAPES = 8
@@ -137,7 +139,11 @@ class Steps:
         examples: Examples,
         dtype: np.dtype[Any],
         count: int,
+        weights: int = 0,
     ) -> None:
+        """weights: the bytes of the parameters where they are updated, else 0."""
+        require_copies(examples)
+        self._weights = weights
         self._work = work
         self._sums = sums
         self._dtype = dtype
@@ -196,6 +202,11 @@ class Steps:
             program.run_many(times)
         except IndexRangeError as error:
             self._name_example(error, size)
+            raise
+        except OutOfMemoryError as error:
+            from glubina.train.shortage import advise
+
+            advise(error, lambda size: self._step(size, last), size, self._weights)
             raise
         self._done += times * size
         self._sums.count(self._counts[size], times)
