@@ -236,18 +236,33 @@ def outside(frame: FrameType) -> bool:
     return not _room(frame)
 
 
+_PASSED, _OUTSIDE, _COMMAND, _LIBRARY = range(4)
+_steps: dict[CodeType, int] = {}  # what a frame is on the way to the user's line, by its code
+
+
+def _step(frame: FrameType) -> int:
+    room = _room(frame)
+    if not room:
+        return _OUTSIDE
+    if room.startswith("glubina.cli"):
+        return _COMMAND  # what is around it is nobody's program
+    return _PASSED if room.startswith(_ENGINE) else _LIBRARY
+
+
 def _places(frame: FrameType | None) -> tuple[Place | None, Place | None, str]:
     """The user's line, the library's line above the engine, and in which module that stands."""
     library: Place | None = None
     inside = ""
     while frame is not None:
-        room = _room(frame)
-        if not room:
+        step = _steps.get(frame.f_code)
+        if step is None:
+            step = _steps[frame.f_code] = _step(frame)
+        if step == _OUTSIDE:
             return _place(frame), library, inside
-        if room.startswith("glubina.cli"):
-            return None, library, inside  # a command: what is around it is nobody's program
-        if library is None and room and not room.startswith(_ENGINE):
-            library, inside = _place(frame), room
+        if step == _COMMAND:
+            return None, library, inside
+        if step == _LIBRARY and library is None:
+            library, inside = _place(frame), _room(frame)
         frame = frame.f_back
     return None, library, inside
 
@@ -330,6 +345,13 @@ def last_site(node: Node) -> Site | None:
     return _last_sites.get(kind_of(node))
 
 
+_known: dict[tuple[CodeType, int], Place] = {}  # by what a frame runs: a line takes time to find
+
+
 def _place(frame: FrameType) -> Place:
     code = frame.f_code
-    return Place(code.co_filename, frame.f_lineno, code.co_qualname)
+    found = _known.get((code, frame.f_lasti))
+    if found is None:
+        found = Place(code.co_filename, frame.f_lineno, code.co_qualname)
+        _known[code, frame.f_lasti] = found
+    return found
