@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from glubina.explain.errors import ExplainError
 from glubina.explain.inside import batch_of
+from glubina.explain.shown import Shown
 from glubina.graph import ops
 from glubina.graph.node import Node
 from glubina.nn import Linear, Module
@@ -23,7 +24,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Saliency:
+class Saliency(Shown):
     """The derivative of a class's output by the input.
 
     inputs, gradients: (n, ...). targets: (n,), the classes. maps: the largest absolute value over
@@ -51,7 +52,7 @@ class Saliency:
 
 
 @dataclass(frozen=True)
-class ActivationMaps:
+class ActivationMaps(Shown):
     """Where in an image a network sees a class.
 
     maps: (n, h, w), of the layer's size. targets: (n,), the classes. layer: whose outputs they

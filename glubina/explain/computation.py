@@ -200,6 +200,9 @@ class Explanation:
     def __str__(self) -> str:
         return self.text()
 
+    def __repr__(self) -> str:
+        return f"<{self.output.name} = {self.output.formula}: {len(self)} vertices>"
+
     def _repr_svg_(self) -> str:
         return self.svg(None if len(self) <= 60 else 1)
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from glubina.explain.errors import ExplainError
 from glubina.explain.inside import batch_of
+from glubina.explain.shown import Shown
 from glubina.metrics import confusion_matrix
 from glubina.nn import Module
 from glubina.tensor import Tensor, no_grad, tensor
@@ -21,7 +22,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Regions:
+class Regions(Shown):
     """The classes of a grid of points.
 
     x: (columns,), y: (rows,). scores: (rows, columns, outputs). classes: (rows, columns). data:
@@ -112,7 +113,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Confusions:
+class Confusions(Shown):
     """The most confused pairs of classes, the most frequent first, and the examples."""
 
     pairs: tuple[Confusion, ...]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from glubina.explain.computation import Explanation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Frame:
     """One step. direction: "forward" or "backward"; name: of what is worked out; text: how."""
 
@@ -29,6 +29,11 @@ class Frame:
 
     def __str__(self) -> str:
         return self.text
+
+    __repr__ = __str__
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
 
 
 def frames(explanation: Explanation, depth: int | None = None) -> list[Frame]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,21 +19,33 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _MOST = 1000
+_SHOWN = 40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Path:
-    """One way from a vertex to another. product: of the local derivatives along it."""
+    """One way from a vertex to another."""
 
     edges: tuple[Edge, ...]
-    product: Array
+    _seed: Array
+    _index: tuple[int, ...] | None
+
+    @cached_property
+    def product(self) -> Array:
+        """The product of the local derivatives along it, in the source's shape."""
+        value = self._seed
+        for edge in reversed(self.edges):
+            value = edge.pull(value)
+        return _element(self.edges[0].source, value, self._index)
 
     def __str__(self) -> str:
         names = [self.edges[0].source.name, *(edge.target.name for edge in self.edges)]
         return " → ".join(names)
 
+    __repr__ = __str__
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Influence:
     """How one value influences another: every path, and the sum of their products.
 
@@ -54,9 +67,13 @@ class Influence:
             return f"{self.source.name} does not influence {self.target.name}: there is no path"
         count = len(self.paths)
         lines = [f"{self.source.name} reaches {self.target.name} by {count} path{'s'[: count > 1]}"]
-        for path in self.paths:
+        for path in self.paths[:_SHOWN]:
             lines += [f"  {path}", f"    {_product(path)}"]
+        if count > _SHOWN:
+            lines.append(f"  and {count - _SHOWN:,} more")
         return "\n".join([*lines, f"{head} = {_shown(self.total)}"])
+
+    __repr__ = __str__
 
 
 def _product(path: Path) -> str:
@@ -98,12 +115,45 @@ def influence(
     start = explanation[source]
     end = explanation.output if target is None else explanation[target]
     seed = _seed(end, target_index)
-    found = [_path(edges, seed, source_index) for edges in _routes(start, end)]
-    whole = seed if start is end else np.zeros(start.shape, seed.dtype)
-    total = _element(start, whole, source_index)
-    for path in found:
-        total = total + path.product
+    found = [Path(edges, seed, source_index) for edges in _routes(start, end)]
+    total = _element(start, _total(start, end, seed), source_index)
     return Influence(start, end, tuple(found), total)
+
+
+def _total(start: Vertex, end: Vertex, seed: Array) -> Array:
+    """What comes back to the start along all paths: one step for each edge, however many paths."""
+    back = {end: seed}
+    between = _leading_to(end) & _led_from(start) - {end}
+    for vertex in sorted(between, key=lambda v: -v.number):
+        for edge in vertex.outgoing:
+            if edge.smooth and edge.target in back:
+                value = edge.pull(back[edge.target])
+                back[vertex] = back[vertex] + value if vertex in back else value
+    return back.get(start, np.zeros(start.shape, seed.dtype))
+
+
+def _led_from(start: Vertex) -> set[Vertex]:
+    """The vertices to which there is a way from the start, and that itself."""
+    found = {start}
+    stack = [start]
+    while stack:
+        for edge in stack.pop().outgoing:
+            if edge.target not in found:
+                found.add(edge.target)
+                stack.append(edge.target)
+    return found
+
+
+def _leading_to(end: Vertex) -> set[Vertex]:
+    """The vertices from which there is a way to the end, and that itself."""
+    leads = {end}
+    stack = [end]
+    while stack:
+        for edge in stack.pop().incoming:
+            if edge.source not in leads:
+                leads.add(edge.source)
+                stack.append(edge.source)
+    return leads
 
 
 def _seed(end: Vertex, index: tuple[int, ...] | None) -> Array:
@@ -131,13 +181,6 @@ def _element(vertex: Vertex, value: Array, index: tuple[int, ...] | None) -> Arr
     return np.asarray(value[index])
 
 
-def _path(edges: tuple[Edge, ...], seed: Array, index: tuple[int, ...] | None) -> Path:
-    value = seed
-    for edge in reversed(edges):
-        value = edge.pull(value)
-    return Path(edges, _element(edges[0].source, value, index))
-
-
 def _routes(start: Vertex, end: Vertex) -> Iterator[tuple[Edge, ...]]:
     """Every chain of edges from one vertex to another."""
     number_of = count(start, end)
@@ -146,13 +189,7 @@ def _routes(start: Vertex, end: Vertex) -> Iterator[tuple[Edge, ...]]:
             f"there are {number_of:,} paths from {start.name} to {end.name}, at most {_MOST:,} are "
             "listed; ask for a nearer vertex"
         )
-    leads = {end}
-    stack = [end]
-    while stack:
-        for edge in stack.pop().incoming:
-            if edge.source not in leads:
-                leads.add(edge.source)
-                stack.append(edge.source)
+    leads = _leading_to(end)
     trail: list[tuple[Vertex, tuple[Edge, ...]]] = [(start, ())]
     while trail:
         vertex, edges = trail.pop()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.explain.errors import ExplainError
+from glubina.explain.shown import Shown
 from glubina.nn import Conv2d, Linear, Module, MultiheadAttention
 from glubina.tensor import Tensor, tensor
 from glubina.train.protocol import in_use
@@ -24,7 +25,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Filters:
+class Filters(Shown):
     """The filters of a layer as pictures: images (filters, H, W, C); name, of the layer."""
 
     name: str
@@ -74,7 +75,7 @@ def _weighted(model: Module, layer: str | None) -> tuple[str, Any]:
 
 
 @dataclass(frozen=True)
-class FeatureMaps:
+class FeatureMaps(Shown):
     """What each layer gives for a batch: maps, by the layer's name in the order of the run.
 
     Of images (n, H, W, C), of vectors (n, features). inputs: the batch. kinds: the layers' types,
@@ -144,7 +145,7 @@ def batch_of(model: Module, x: Any) -> Tensor:
 
 
 @dataclass(frozen=True)
-class AttentionMaps:
+class AttentionMaps(Shown):
     """Where attention goes: weights, by the layer's name, (n, heads, queries, keys).
 
     Each row of keys adds up to 1.

@@ -104,7 +104,7 @@ class Source:
         return " ".join(part for part in (self.layer, self.stage, where) if part)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ladder:
     """A compiled function, rung by rung.
 
@@ -141,6 +141,8 @@ class Ladder:
 
     def __str__(self) -> str:
         return self.table()
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         from glubina.explain.ladder_page import table

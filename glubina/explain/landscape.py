@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.explain.errors import ExplainError
+from glubina.explain.shown import Shown
 from glubina.explain.weight_space import LossLine, LossPlane, line, plane, random_direction
 from glubina.optim import Optimizer
 from glubina.tensor import Tensor, compile, tensor, value_and_grad
@@ -62,7 +63,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class Surface:
+class Surface(Shown):
     """A function of two parameters over a grid.
 
     x: (columns,), y: (rows,), the values of the first and the second parameter. values: (rows,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.explain.errors import ExplainError
+from glubina.explain.shown import Shown
 from glubina.nn import Module
 from glubina.tensor import Tensor, compile, no_grad, tensor
 from glubina.tensor.convert import as_tensor
@@ -27,7 +28,7 @@ State = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class LossLine:
+class LossLine(Shown):
     """The loss along a line: positions (points,), losses (points,).
 
     labels: what the positions 0 and 1 are ("start" and "end"), empty for a random direction.
@@ -45,7 +46,7 @@ class LossLine:
 
 
 @dataclass(frozen=True)
-class LossPlane:
+class LossPlane(Shown):
     """The loss over a plane: x (columns,), y (rows,), losses (rows, columns).
 
     start: the weights at (0, 0). directions: the two that the plane is spanned by, by name.

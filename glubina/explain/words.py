@@ -32,7 +32,7 @@ _MOST_PATHS = 12
 _DOUBLE = np.dtype(np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Derivation:
     """How a derivative comes about.
 
@@ -53,10 +53,14 @@ class Derivation:
         place = f" at {list(self.index)}" if self.index else ""
         exact = number(self.value[self.index])
         if np.isnan(self.step):
-            return "\n".join([*self.lines, "not checked: a layer written in NumPy is on the way"])
+            finite = np.isfinite(self.vertex.value[self.index])
+            why = "a layer written in NumPy is on the way" if finite else "the value is not finite"
+            return "\n".join([*self.lines, f"not checked: {why}"])
         check = f"check{place}: {exact} by the chain rule, "
         check += f"{number(self.difference)} by a difference with h = {number(self.step)}"
         return "\n".join([*self.lines, check])
+
+    __repr__ = __str__
 
     def _repr_latex_(self) -> str:
         return self.latex
@@ -199,7 +203,7 @@ def _difference(
     """The change of the output's sum with one element, by central differences."""
     root = explanation.output.node
     value = np.asarray(vertex.value)
-    if any(map(worked_out_before, topological([root]))):
+    if not np.isfinite(value[index]) or any(map(worked_out_before, topological([root]))):
         return float("nan"), float("nan")
     step = 1e-5 * max(1.0, abs(float(value[index])))
     try:

@@ -81,17 +81,24 @@ class Summary:
 
 def summary(
     model: Module,
-    input_shape: Shape | None = None,
+    input_shape: Shape | Any = None,
     dtype: Any = None,
     batch_size: int | None = None,
 ) -> Summary:
     """What a network consists of; nothing is computed.
 
     input_shape: one example's, without the batch axis. Layers that take their sizes from the data
-    take them from it. dtype: of the input; the parameters' unless given, or int64 for a network
+    take them from it. Or a mini-batch itself, a tensor or array, which tells shape, dtype and size
+    of the batch. dtype: of the input; the parameters' unless given, or int64 for a network
     that begins with an embedding. batch_size: plan a training step of so many examples, with the
     loss and the optimizer that the model was compiled with.
     """
+    if isinstance(input_shape, (Tensor, np.ndarray)):
+        if not input_shape.shape:
+            raise ValueError("summary: a mini-batch has an axis of examples, this is a scalar")
+        dtype = input_shape.dtype if dtype is None else dtype
+        batch_size = input_shape.shape[0] if batch_size is None else batch_size
+        input_shape = input_shape.shape[1:]
     outputs: dict[Module, tuple[Shape, int, int]] = {}
     step = None
     if input_shape is not None and not isinstance(input_shape, (tuple, list)):

@@ -123,15 +123,15 @@ class Trainable:
 
     def summary(
         self,
-        input_shape: Shape | None = None,
+        input_shape: Shape | Any = None,
         dtype: Any = None,
         batch_size: int | None = None,
     ) -> None:
         """Print the layers: outputs, parameters, arithmetic, memory.
 
-        `input_shape` is one example's, without the batch axis; with it output shapes and
-        arithmetic are known. dtype: of the input. batch_size: what a training step of so many
-        examples takes is planned too. `nn.summary` gives the same as an object.
+        `input_shape` is one example's, without the batch axis, or a mini-batch itself; with it
+        output shapes and arithmetic are known. dtype: of the input. batch_size: what a training
+        step of so many examples takes is planned too. `nn.summary` gives the same as an object.
         """
         from glubina.nn.summary import summary
 

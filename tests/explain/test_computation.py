@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -371,3 +372,25 @@ def test_detach_stops_derivatives_in_a_drawing_too() -> None:
     h = w * w
     q = h.detach() * w
     assert gl.explain(q)["w"].derivative == 9
+
+
+def test_infinities_are_explained_without_a_warning() -> None:
+    x = gl.tensor(np.inf, requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        derivation = str(gl.explain(x * x).derivation("x"))
+    assert derivation.endswith("not checked: the value is not finite")
+
+
+def test_many_paths_are_listed_quickly_and_add_up() -> None:
+    x = gl.tensor(np.array([0.5, 2.0]), requires_grad=True)
+    h = x
+    for _ in range(9):
+        h = h + gl.sin(h)
+    found = gl.explain(h).paths(x)
+    assert len(found.paths) == 512
+    np.testing.assert_allclose(sum(path.product for path in found.paths), found.total, rtol=1e-12)
+    assert str(found).count("\n") < 100
+    assert "and 472 more" in str(found)
+    with pytest.raises(ExplainError, match="there are 2,048 paths"):
+        gl.explain(gl.exp(h + gl.sin(h)) * (h + gl.sin(h))).paths(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import glubina as gl
 from glubina import nn
-from glubina.explain import ExplainError, Explanation, heat
+from glubina.explain import ExplainError, Explanation, heat, landscape
 from glubina.explain.layout import place
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -270,3 +271,25 @@ def test_layout_of_random_graphs(count: int, random: object) -> None:
             if a < b and placed.along[a] == placed.along[b]:
                 distance = abs(placed.across[a] - placed.across[b])
                 assert distance >= (sizes[a][1] + sizes[b][1]) / 2 + 5 - 1e-6
+
+
+def test_what_a_notebook_shows(tmp_path: Path) -> None:
+    e = small()
+    assert e._repr_svg_() == e.svg()
+    assert repr(e) == "<Q = v1·v2: 5 vertices>"
+    frame = e.steps()[2]
+    assert frame._repr_svg_() == frame.svg()
+    assert repr(frame) == str(frame)
+    derivation = e.derivation("w1")
+    assert derivation._repr_latex_() == derivation.latex
+    assert repr(derivation) == str(derivation)
+    assert repr(e.paths("w1")) == str(e.paths("w1"))
+    pytest.importorskip("matplotlib")
+    surface = landscape.surface(lambda a, b: a**2 + b**2, points=5)
+    assert surface._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_a_notebook_without_matplotlib_shows_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    surface = landscape.surface(lambda a, b: a**2 + b**2, points=5)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert surface._repr_png_() is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import glubina as gl
 from glubina import models, nn, optim
 from glubina.runtime import observers
 
@@ -53,8 +54,6 @@ def test_a_planned_step_is_the_step_that_runs() -> None:
         optimizer.step()
         return loss.detach()
 
-    import glubina as gl
-
     with observers.compilations.watching(made.append):
         gl.compile(step)(gl.tensor(x), gl.tensor(np.arange(16) % 10))
     plan = made[-1].plan
@@ -73,6 +72,17 @@ def test_a_step_without_a_loss_and_with_regression_targets() -> None:
     assert plain is not None
     assert compiled is not None
     assert compiled.flops > plain.flops
+
+
+def test_a_mini_batch_tells_shape_dtype_and_size() -> None:
+    network = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    expected = nn.summary(network, (4,), batch_size=32)
+    assert nn.summary(network, np.ones((32, 4), np.float32)) == expected
+    assert nn.summary(network, gl.ones((32, 4))) == expected
+    words = nn.Sequential(nn.Embedding(10, 4))
+    assert nn.summary(words, gl.ones((3, 5), dtype=gl.int64)).rows[0].output == (5, 4)
+    with pytest.raises(ValueError, match="has an axis of examples"):
+        nn.summary(network, gl.ones(()))
 
 
 def test_the_text_names_the_step() -> None:
