@@ -77,9 +77,9 @@ def open_data(
     y_test; a .npy file. Raises DataError or FileError saying what is wrong with it.
     """
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):  # where Path would raise for a name that cannot be
         return _folder(path, size)
-    if path.is_file():
+    if os.path.isfile(path):
         return _file(path, target)
     name = str(source).lower().replace("_", "-").replace("cifar10", "cifar-10")
     if name in KNOWN:
@@ -87,7 +87,7 @@ def open_data(
     near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.5)
     meant = f" Did you mean {near[0]!r}?" if near else ""
     raise DataError(
-        f"there is no data set, file or folder {str(source)!r}.{meant} "
+        f"there is no data set, file or folder {str(source)!r:.200}.{meant} "
         f"Data sets: {', '.join(KNOWN)}"
     )
 

@@ -17,7 +17,9 @@ class FileError(OSError):
     def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
         self.path = Path(path)
         self.problem = _shown(problem)
-        super().__init__(f"{self.path}: {self.problem}")
+        name = str(self.path)
+        shown = name if len(name) <= LONGEST else f"{name[:200]}..."  # no file has such a name
+        super().__init__(f"{shown}: {self.problem}")
 
 
 LONGEST = 2000

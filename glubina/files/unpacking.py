@@ -12,6 +12,7 @@ from glubina.files.errors import DamagedFileError, FileError, reason
 from glubina.files.reading import PIECE, require_plausible
 
 GZIP = b"\x1f\x8b"
+ASKED = 8 * 2**20  # bytes after which it is asked again whether they are too many
 
 
 class Unpacked:
@@ -25,7 +26,7 @@ class Unpacked:
         self.stored = os.fstat(stream.fileno()).st_size
         self.zipped = stream.peek(2)[:2] == GZIP
         self._stream = gzip.GzipFile(fileobj=stream) if self.zipped else stream
-        self._count = 0
+        self._count, self._asked = 0, 0
 
     def read(self, count: int | None = None) -> bytearray:
         """The next `count` bytes, fewer at the end; without a count all that are left.
@@ -50,6 +51,7 @@ class Unpacked:
         except OSError as error:
             raise FileError(self.path, f"cannot be read: {reason(error)}") from error
         self._count += len(piece)
-        if self.zipped:
+        if self.zipped and self._count - self._asked > ASKED:
             require_plausible(self.path, self._count, self.stored)
+            self._asked = self._count
         return piece

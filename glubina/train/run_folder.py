@@ -119,10 +119,10 @@ class RunFolder:
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
         """A folder of a finished run. Raises FileError if it is none."""
         folder = cls(path)
-        if not folder.path.is_dir():
+        if not os.path.isdir(path):
             raise FileError(folder.path, "there is no run folder of this name")
         for file in (folder.model, folder.weights):
-            if not file.is_file():
+            if not os.path.isfile(file):
                 again = "; 'glubina train --resume' goes on with it" * folder.has_checkpoints()
                 problem = f"is not a finished run: {file.name} is missing{again}"
                 raise FileError(folder.path, problem)
