@@ -109,9 +109,8 @@ def _float_sign(f: Function, k: str, x: list[Value]) -> Value:
     (a,) = x
     zero = f.const(0, a.type)
     one = f.intrinsic("llvm.copysign", a.type, f.const(1, a.type), a)
-    # a denormal number is neither: it counts as zero
-    none = f.select(_isnan(f, a), a, f.intrinsic("llvm.copysign", a.type, zero, a))
-    return f.select(f.compare("one", a, zero), one, none)
+    # a denormal number is neither positive nor negative: it counts as zero
+    return f.select(f.compare("one", a, zero), one, f.select(_isnan(f, a), a, zero))
 
 
 def _float_relu(f: Function, k: str, x: list[Value]) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from glubina.graph import DTypeError, Node, ShapeError, ops
 from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import floating, probability
-from glubina.nn.formula import apply, check_labels, largest, scaled, zeros
+from glubina.nn.formula import apply, check_labels, largest, scaled, share, zeros
 from glubina.nn.loss import Loss, as_targets, checked_reduction, like, reduced
 from glubina.tensor import Tensor
 from glubina.tensor.arguments import real
@@ -105,10 +106,10 @@ def _by_probability(
         probabilities = ops.add(scaled(probabilities, 1 - smoothing), even)
     if weight is not None:
         losses = ops.multiply(losses, ops.broadcast(weight, z.shape))
-    count = losses.size // max(z.shape[axis], 1)
+    count = math.prod(z.shape[:axis])
     if reduction == "mean":
         total_loss = reduced(ops.multiply(probabilities, losses), "sum")
-        return scaled(total_loss, 1 / max(count, 1))
+        return scaled(total_loss, share(count))
     return reduced(ops.sum(ops.multiply(probabilities, losses), (axis,)), reduction)
 
 

@@ -12,7 +12,7 @@ from glubina.graph import DTypeError, Node, ShapeError, ops
 from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import floating
-from glubina.nn.formula import apply, check_labels, number, scaled
+from glubina.nn.formula import apply, check_labels, number, scaled, share
 from glubina.nn.loss import Loss, as_targets, checked_reduction
 from glubina.tensor import Tensor
 from glubina.tensor.arguments import whole
@@ -119,7 +119,7 @@ def _ctc(
     if reduction == "sum":
         return ops.sum(losses, (0,))
     lengths = ops.maximum(ops.cast(s, losses.dtype), number(losses, 1))
-    return scaled(ops.sum(ops.divide(losses, lengths), (0,)), 1 / shape[0])
+    return scaled(ops.sum(ops.divide(losses, lengths), (0,)), share(shape[0]))
 
 
 def _lengths(name: str, given: Any, count: int) -> Tensor:

@@ -27,7 +27,7 @@ def _rows(mode: str, padding: int, indices: Node, weight: Node, *factors: Node) 
         return _largest(vectors, counts)
     if counts is None:
         total = ops.sum(vectors, (1,))
-        return scaled(total, 1 / indices.shape[1]) if mode == "mean" else total
+        return scaled(total, 1 / max(indices.shape[1], 1)) if mode == "mean" else total
     total = ops.sum(_kept(counts, vectors, 0.0), (1,))
     return _mean(total, counts) if mode == "mean" else total
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any
@@ -67,12 +68,19 @@ def spread(reduced: Node, axis: int, shape: tuple[int, ...]) -> Node:
 
 def largest(z: Node, axis: int) -> Node:
     """The maximum along an axis, in the shape of z, as a mere number for derivatives."""
+    if not z.shape[axis]:
+        return z  # empty
     return spread(ops.detach(ops.max(z, (axis,))), axis, z.shape)
 
 
 def scaled(x: Node, factor: float) -> Node:
     """The node times a number that belongs to the formula."""
     return ops.multiply(x, ops.full_like(x, factor))
+
+
+def share(count: int) -> float:
+    """What one of so many is of all of them: 1 / count; the mean of nothing is NaN."""
+    return 1 / count if count else math.nan
 
 
 def number(x: Node, value: float) -> Node:

@@ -11,7 +11,7 @@ from glubina.graph import Node, ShapeError, ops
 from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import extents, floating, positive, same_dtype
-from glubina.nn.formula import apply, scaled, write
+from glubina.nn.formula import apply, scaled, share, write
 from glubina.nn.module import Module
 from glubina.nn.normalisation import moments, normalised, weight_and_bias
 from glubina.nn.parameter import Parameter, filled
@@ -37,8 +37,8 @@ def _by_group(groups: int, eps: float, weighted: bool, x: Node, *affine: Node) -
 
 @Formula
 def _by_square(axes: tuple[int, ...], eps: float, x: Node, *weight: Node) -> Node:
-    share = 1 / math.prod(x.shape[i] for i in axes)
-    square = scaled(ops.sum(ops.multiply(x, x), axes), share)
+    count = math.prod(x.shape[i] for i in axes)
+    square = scaled(ops.sum(ops.multiply(x, x), axes), share(count))
     root = ops.sqrt(ops.add(square, ops.full_like(square, eps)))
     factor = ops.divide(ops.full_like(root, 1), root)
     return _affine(ops.multiply(x, ops.restored(factor, axes, x.shape)), bool(weight), weight)
@@ -58,7 +58,7 @@ def _spatial(x: Node) -> tuple[int, ...]:
 
 
 def _over_examples(values: Node) -> Node:
-    return scaled(ops.sum(values, (0,)), 1 / values.shape[0])
+    return scaled(ops.sum(values, (0,)), share(values.shape[0]))
 
 
 def _moved(momentum: float, old: Node, new: Node) -> Node:

@@ -9,7 +9,7 @@ from glubina.graph import DTypeError, Node, ShapeError, ops
 from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import floating
-from glubina.nn.formula import apply, scaled
+from glubina.nn.formula import apply, scaled, share
 from glubina.nn.module import Module
 from glubina.tensor import Tensor
 from glubina.tensor.arguments import not_negative, real
@@ -29,7 +29,7 @@ def reduced(losses: Node, reduction: str) -> Node:
     if reduction == "none":
         return losses
     total = ops.sum(losses, tuple(range(len(losses.shape))))
-    return scaled(total, 1 / math.prod(losses.shape)) if reduction == "mean" else total
+    return scaled(total, share(losses.size)) if reduction == "mean" else total
 
 
 def as_targets(targets: Any) -> Tensor:

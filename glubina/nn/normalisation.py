@@ -11,7 +11,7 @@ from glubina.graph import Node, ShapeError, ops
 from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import extents, floating, positive, same_dtype
-from glubina.nn.formula import apply, scaled, write
+from glubina.nn.formula import apply, scaled, share, write, zeros
 from glubina.nn.module import Module
 from glubina.nn.parameter import Parameter, filled
 from glubina.tensor import Tensor
@@ -23,16 +23,16 @@ DOUBLE = np.dtype(np.float64)
 
 def moments(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node]:
     """Mean and (biased) variance over the axes, which are removed; in two passes, for accuracy."""
-    share = 1 / math.prod(x.shape[i] for i in axes)
-    mean = scaled(ops.sum(x, axes), share)
+    part = share(math.prod(x.shape[i] for i in axes))
+    mean = scaled(ops.sum(x, axes), part)
     centred = ops.subtract(x, ops.restored(mean, axes, x.shape))
-    return mean, scaled(ops.sum(ops.multiply(centred, centred), axes), share)
+    return mean, scaled(ops.sum(ops.multiply(centred, centred), axes), part)
 
 
 def batch_moments(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node]:
     """Mean and (biased) variance over the axes, which are removed; in one pass over x."""
-    share = 1 / math.prod(x.shape[i] for i in axes)
-    return ops.mean(x, axes), scaled(ops.squared_deviations(x, axes), share)
+    part = share(math.prod(x.shape[i] for i in axes))
+    return ops.mean(x, axes), scaled(ops.squared_deviations(x, axes), part)
 
 
 def normalised(
@@ -92,7 +92,10 @@ def batch_norm(
             f"training needs more than one value per feature, got {x.shape}: take larger "
             "mini-batches, leave a last small one out (drop_last), or call eval() to use the layer"
         )
-    if count and running_mean is not None and running_var is not None:
+    if not count:
+        none = zeros(x.shape[-1], x.dtype)
+        return apply(_by_statistics, x, none, none, *affine, settings=settings)
+    if running_mean is not None and running_var is not None:
         varying = isinstance(momentum, Tensor)
         rate = (momentum,) if isinstance(momentum, Tensor) else ()
         moved = (None if varying else momentum,)

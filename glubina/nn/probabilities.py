@@ -9,7 +9,7 @@ from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import floating
 from glubina.nn.cross_entropy import check_class_labels, picked
-from glubina.nn.formula import apply, largest, number, scaled, spread, zeros
+from glubina.nn.formula import apply, largest, number, scaled, share, spread, zeros
 from glubina.nn.loss import Loss, checked_reduction, like, reduced
 from glubina.nn.smooth import softplus_of
 from glubina.tensor import Tensor
@@ -74,7 +74,7 @@ def _divergence(reduction: str, log_target: bool, y: Node, t: Node) -> Node:
         logs = ops.log(ops.where(positive, t, number(t, 1)))
         losses = ops.multiply(t, ops.subtract(logs, y))
     if reduction == "batchmean":
-        return scaled(reduced(losses, "sum"), 1 / y.shape[0])
+        return scaled(reduced(losses, "sum"), share(y.shape[0]))
     return reduced(losses, reduction)
 
 

@@ -8,7 +8,7 @@ from glubina.graph import Node, ShapeError, ops
 from glubina.graph.ops import Formula
 from glubina.nn.architecture import register
 from glubina.nn.checks import whole_numbers
-from glubina.nn.formula import apply, number, scaled
+from glubina.nn.formula import apply, number, scaled, share
 from glubina.nn.loss import Loss, checked_reduction, like, reduced
 from glubina.nn.margin import pairwise_distance
 from glubina.nn.smooth import softplus_of
@@ -28,7 +28,7 @@ def _multilabel_soft(reduction: str, y: Node, t: Node, *weight: Node) -> Node:
     if weight:
         losses = ops.multiply(losses, ops.broadcast(weight[0], losses.shape))
     last = len(y.shape) - 1
-    return reduced(scaled(ops.sum(losses, (last,)), 1 / y.shape[last]), reduction)
+    return reduced(scaled(ops.sum(losses, (last,)), share(y.shape[last])), reduction)
 
 
 @Formula

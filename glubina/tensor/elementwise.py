@@ -347,10 +347,12 @@ def trunc(x: Operand) -> Tensor:
 
 def logaddexp(x: Operand, y: Operand) -> Tensor:
     """The logarithm ln(eˣ + e^y), without overflow."""
-    larger = maximum(x, y)
-    return add(larger, log1p(exp(negative(absolute(subtract(x, y))))))
+    from glubina.tensor.comparison import equal, where
+
+    apart = where(equal(x, y), 0, subtract(x, y))  # of two equal infinities there is no difference
+    return add(maximum(x, y), log1p(exp(negative(absolute(apart)))))
 
 
 def softplus(x: Operand) -> Tensor:
     """The logarithm ln(1 + eˣ), without overflow."""
-    return logaddexp(x, 0.0)
+    return add(maximum(x, 0.0), log1p(exp(negative(absolute(x)))))

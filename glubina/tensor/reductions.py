@@ -122,11 +122,13 @@ def min(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     x = as_tensor(x)
     node = consume(x)
     axes = as_axes("min", axis, len(node.shape))
-    return _finish(x, _turned(ops.max(_turned(node), axes)), axes, keepdims)
+    return _finish(x, _turned(_largest(_turned(node), axes)), axes, keepdims)
 
 
 def _turned(node: Node) -> Node:
     """The same numbers in the opposite order: -x, or for integers every bit turned over."""
+    if node.dtype == bool_:
+        return ops.logical_not(node)
     return ops.negative(node) if node.dtype.kind == "f" else ops.bitwise_not(node)
 
 
@@ -202,9 +204,16 @@ def logsumexp(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tenso
 
 def _shift(node: Node, axes: tuple[int, ...]) -> Node:
     """What is subtracted before `exp`: the largest element (0 where that is infinite)."""
-    largest = ops.max(ops.detach(node), axes)
+    largest = _largest_or_zero(node, axes)
     infinite = ops.equal(ops.absolute(largest), ops.full_like(largest, float("inf")))
     return ops.where(infinite, ops.full_like(largest, 0), largest)
+
+
+def _largest_or_zero(node: Node, axes: tuple[int, ...]) -> Node:
+    """The largest element, as a mere number for derivatives; 0 where there is none."""
+    if 0 in [node.shape[axis] for axis in axes]:
+        return ops.sum(node, axes)
+    return ops.max(ops.detach(node), axes)
 
 
 def softmax(x: Operand, axis: int = -1) -> Tensor:
@@ -214,7 +223,7 @@ def softmax(x: Operand, axis: int = -1) -> Tensor:
     if node.dtype.kind != "f":
         node = ops.cast(node, DEFAULT)
     axes = (as_axis("softmax", axis, len(node.shape)),)
-    largest = ops.max(ops.detach(node), axes)
+    largest = _largest_or_zero(node, axes)
     grown = ops.exp(ops.subtract(node, ops.restored(largest, axes, node.shape)))
     total = ops.sum(grown, axes)  # at least 1: its inverse is no worse than a division
     share = ops.restored(ops.divide(ops.full_like(total, 1), total), axes, node.shape)
@@ -228,7 +237,7 @@ def log_softmax(x: Operand, axis: int = -1) -> Tensor:
     if node.dtype.kind != "f":
         node = ops.cast(node, DEFAULT)
     axes = (as_axis("log_softmax", axis, len(node.shape)),)
-    largest = ops.restored(ops.max(ops.detach(node), axes), axes, node.shape)
+    largest = ops.restored(_largest_or_zero(node, axes), axes, node.shape)
     shifted = ops.subtract(node, largest)
     total = ops.log(ops.sum(ops.exp(shifted), axes))
     result = ops.subtract(shifted, ops.restored(total, axes, node.shape))

@@ -277,8 +277,21 @@ def _cast_infer(sources: tuple[Node, ...], a: CastAttributes) -> Typed:
 
 
 def _cast_value(a: CastAttributes, x: Array) -> Array:
+    dtype = np.dtype(a.dtype)
     with np.errstate(all="ignore"):
-        return x.astype(a.dtype)
+        return (
+            _saturated(x, dtype) if x.dtype.kind == "f" and dtype.kind in "iu" else x.astype(dtype)
+        )
+
+
+def _saturated(x: Array, dtype: DType) -> Array:
+    """Toward zero, and to the nearest integer that there is; NumPy leaves it to the machine."""
+    limits = np.iinfo(dtype)
+    whole = np.trunc(x)
+    # the largest integer may not be a floating number: then the next one above stands for it
+    above, below = whole >= x.dtype.type(limits.max), whole <= x.dtype.type(limits.min)
+    inside = np.where(above | below | np.isnan(x), 0, whole).astype(dtype)
+    return np.where(above, limits.max, np.where(below, limits.min, inside)).astype(dtype)
 
 
 def _cast_derivative(y: Node, g: Node) -> Sequence[Node | None]:
@@ -297,7 +310,11 @@ CAST = Primitive(
 
 
 def cast(x: Node, dtype: DType) -> Node:
-    """The same numbers in another dtype (toward zero from floating to integer)."""
+    """The same numbers in another dtype.
+
+    From floating to integer toward zero; what lies beyond the integers becomes the nearest of
+    them, and NaN zero. From integer to integer the low bits are kept.
+    """
     return x if x.dtype == dtype else make(CAST, (x,), CastAttributes(dtype.name))
 
 

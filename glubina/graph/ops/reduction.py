@@ -160,7 +160,8 @@ def squared_deviations(x: Node, axes: tuple[int, ...]) -> Node:
 
 
 def mean(x: Node, axes: tuple[int, ...]) -> Node:
-    """The mean over the axes, which are removed."""
-    share = 1 / math.prod(x.shape[i] for i in axes)
+    """The mean over the axes, which are removed; NaN where there are no elements."""
+    count = math.prod(x.shape[i] for i in axes)
+    share = 1 / count if count else math.nan
     total = sum(x, axes)
     return multiply(total, full_like(total, share))
