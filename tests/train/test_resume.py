@@ -108,6 +108,16 @@ def normed() -> nn.Module:
     )  # fmt: skip
 
 
+class Noise(nn.Module):
+    """Noise from a generator of its own."""
+
+    def __init__(self) -> None:
+        self.generator = gl.Generator(7)
+
+    def forward(self, x: gl.Tensor) -> gl.Tensor:
+        return x + gl.randn(x.shape, generator=self.generator) if self.training else x
+
+
 def lazy() -> nn.Module:
     return nn.Sequential(nn.LazyLinear(5), nn.Tanh(), nn.LazyBatchNorm1d(), nn.Linear(5, 3))
 
@@ -163,6 +173,7 @@ CASES = {
         lambda: nn.Sequential(nn.Recompute(dense()), nn.Tanh()),
         options={"batch_size": 4, "accumulate": 2},
     ),
+    "a generator of one's own": Case(lambda: nn.Sequential(Noise(), dense())),
     "limits": Case(
         dense,
         lambda p: optim.NAdam(p),
