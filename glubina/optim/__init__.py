@@ -11,6 +11,7 @@ from glubina.optim.adadelta import Adadelta
 from glubina.optim.adagrad import Adagrad
 from glubina.optim.adam import Adam, AdamW
 from glubina.optim.adam_kin import Adamax, NAdam, RAdam
+from glubina.optim.asgd import ASGD
 from glubina.optim.clip import clip_grad_norm_, clip_grad_value_
 from glubina.optim.ema import EMA
 from glubina.optim.lbfgs import LBFGS
@@ -37,6 +38,7 @@ from glubina.optim.lr_scheduler import (
 from glubina.optim.muon import Muon
 from glubina.optim.optimizer import Optimizer
 from glubina.optim.rmsprop import RMSprop
+from glubina.optim.rprop import Rprop
 from glubina.optim.sgd import SGD
 
 RULES: dict[str, Callable[[Any], Optimizer]] = {
@@ -50,6 +52,8 @@ RULES: dict[str, Callable[[Any], Optimizer]] = {
     "nadam": NAdam,
     "radam": RAdam,
     "rmsprop": RMSprop,
+    "asgd": ASGD,
+    "rprop": Rprop,
 }
 
 
@@ -61,6 +65,7 @@ def named(name: str) -> Callable[[Any], Optimizer]:
 
 
 __all__ = [
+    "ASGD",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -89,6 +94,7 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "RULES",
+    "Rprop",
     "ReduceLROnPlateau",
     "SGD",
     "SequentialLR",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
@@ -50,7 +51,7 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
-        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
         self._settings: list[Settings] = []
         self._loaded = 0
         given = _listed(params, type(self).__name__)
@@ -197,7 +198,7 @@ class Optimizer:
             saved = _by_number(values["state"], number)
             if saved is not None:
                 state[parameter] = {k: _copied(k, v, parameter, shared) for k, v in saved.items()}
-        self.state = state
+        self.state = defaultdict(dict, state)
         self._loaded += 1  # recorded steps refer to the old state
         for group, saved_group in zip(self.param_groups, groups):
             group.update({k: v for k, v in saved_group.items() if k != "params"})

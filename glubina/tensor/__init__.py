@@ -108,6 +108,7 @@ from glubina.tensor.indexing import (
     take_along_axis,
     unique_values,
 )
+from glubina.tensor.inverse import acos, acosh, asin, asinh, atan, atan2, atanh, erfinv
 from glubina.tensor.linear import dot, matmul, outer, tensordot, vecdot
 from glubina.tensor.mode import enable_grad, is_grad_enabled, no_grad
 from glubina.tensor.promotion import (
@@ -190,6 +191,14 @@ unsqueeze = expand_dims
 
 # `tensor` is left out: in `glubina` that name is this room, which can be called (see below)
 __all__ = [
+    "erfinv",
+    "atanh",
+    "atan2",
+    "atan",
+    "asinh",
+    "asin",
+    "acosh",
+    "acos",
     "Function",
     "GradientReport",
     "abs",

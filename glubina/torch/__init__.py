@@ -98,7 +98,7 @@ _FUNCTIONS: dict[str, Any] = {
     **further.FUNCTIONS,
     **creation.FUNCTIONS,
 }
-_ROOMS = ("nn", "optim", "utils", "func", "distributions")
+_ROOMS = ("nn", "optim", "utils", "func", "distributions", "special")
 _OF_NETWORKS = (
     *("dropout", "embedding", "conv1d", "conv2d", "conv3d", "conv_transpose1d"),
     *("conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool2d", "avg_pool1d"),

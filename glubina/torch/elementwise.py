@@ -179,6 +179,8 @@ ONE = {
             *("isfinite", "abs", "absolute", "negative", "positive"),
         )
     },
+    **{name: name for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh", "erfinv")},
+    **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
     "neg": "negative",
     "bitwise_not": "bitwise_invert",
     "fix": "trunc",
@@ -193,6 +195,8 @@ TWO = {
             *("bitwise_left_shift", "bitwise_right_shift"),
         )
     },
+    "atan2": "atan2",
+    "arctan2": "atan2",
     "mul": "multiply",
     "true_divide": "divide",
     "eq": "equal",

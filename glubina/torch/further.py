@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import glubina.tensor as gl
+from glubina.tensor.arguments import choice
 from glubina.tensor.axes import as_axis
 from glubina.tensor.base import consume, wrap
 from glubina.tensor.convert import as_tensor
@@ -119,10 +120,15 @@ def _with(input: Any, index: Any, value: Any) -> Any:
 def scatter_reduce(
     input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True
 ) -> Any:
-    """`scatter_add`, or the mean, of what is put at each place."""
-    if reduce not in ("sum", "mean"):
-        raise NotImplementedError(f"scatter_reduce: reduce is 'sum' or 'mean' here, got {reduce!r}")
+    """The sum, mean, product, largest or smallest of what is put at each place.
+
+    reduce: "sum", "mean", "prod", "amax" or "amin". The places of the last three are worked out at
+    once; gradients go to the elements that were chosen.
+    """
+    choice("reduce", reduce, "sum", "mean", "prod", "amax", "amin")
     x = as_tensor(input)
+    if reduce in ("prod", "amax", "amin"):
+        return _scattered(x, dim, as_tensor(index), as_tensor(src), reduce, include_self)
     zeros = gl.zeros_like(x)
     count = moving.scatter_add(zeros, dim, index, gl.ones_like(src))
     start = x if include_self else gl.where(gl.greater(count, 0), zeros, x)
@@ -131,6 +137,49 @@ def scatter_reduce(
         return total
     share = gl.add(count, 1.0) if include_self else gl.clip(count, 1.0)
     return faced(gl.divide(total, share))
+
+
+def _scattered(x: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool) -> Any:
+    """As `scatter_reduce`: the elements of each place in a row of their own, then reduced."""
+    axis = as_axis("scatter_reduce", dim, x.ndim)
+    part = tuple([slice(0, n) for n in index.shape])
+    src = src[part]
+    where = list(np.indices(tuple(index.shape)))
+    where[axis] = index.numpy()
+    places = np.ravel_multi_index(where, tuple(x.shape)).reshape(-1)
+    order = np.argsort(places, kind="stable")
+    ends = np.searchsorted(places[order], places[order], side="left")
+    depth = np.arange(places.size) - ends  # the number of an element among those of its place
+    most = int(depth.max(initial=0)) + 1
+    rows = np.full((x.size, most), places.size)
+    rows[places[order], depth] = order
+    neutral = {"prod": 1.0, "amax": -np.inf, "amin": np.inf}[reduce]
+    if x.dtype.kind != "f":
+        ends_of = np.iinfo(x.dtype)
+        neutral = {"prod": 1, "amax": ends_of.min, "amin": ends_of.max}[reduce]
+    flat = gl.concat([src.reshape((-1,)), gl.full((1,), neutral, src.dtype)])
+    table = gl.take(flat, gl.tensor(rows), axis=0)
+    own = x.reshape((-1, 1))
+    if not include_self:
+        met = gl.tensor((rows < places.size).any(1)[:, None])
+        own = gl.where(met, gl.full_like(own, neutral), own)
+    whole = gl.concat([own, table], axis=1)
+    found = {"prod": gl.prod, "amax": gl.max, "amin": gl.min}[reduce](whole, axis=1)
+    return faced(found.reshape(tuple(x.shape)))
+
+
+def dstack(tensors: Sequence[Any]) -> Any:
+    """Tensors one behind the other along the third axis."""
+    three = []
+    for tensor in tensors:
+        x = as_tensor(tensor)
+        shape = tuple(x.shape)
+        three.append(
+            x.reshape((1, *(shape or (1,)), 1) if len(shape) < 2 else (*shape, 1))
+            if len(shape) < 3
+            else x
+        )
+    return faced(gl.concat(three, axis=2))
 
 
 # -- numbers -------------------------------------------------------------------------------------
@@ -296,7 +345,7 @@ _METHODS = (
 )
 _OTHERS = (
     *(broadcast_shapes, broadcast_tensors, cartesian_prod, combinations, block_diag, trapezoid),
-    isin,
+    *(isin, dstack),
 )
 METHODS: dict[str, Any] = all_telling({f.__name__: f for f in _METHODS})
 METHODS |= {"inverse": linalg.inv, "det": linalg.det, "pinverse": linalg.pinv}

@@ -32,7 +32,7 @@ _IN_PLACE = (
     *("log1p", "log2", "log10", "tan", "sinh", "cosh", "fmod", "frac", "hypot", "logit", "xlogy"),
     *("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_not", "cumprod"),
     *("logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "baddbmm", "addmv", "addr"),
-    *("negative", "absolute", "fix", "float_power"),
+    *("negative", "absolute", "fix", "float_power", "asin", "acos", "atan", "erfinv"),
 )
 _SHAPES = ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims")
 

@@ -216,3 +216,31 @@ def test_the_engine_knows_no_torch_size() -> None:
     node = ops.broadcast(ops.constant(1, np.dtype(np.float32)), torch.Size([2, 3]))
     assert type(node.shape) is tuple
     assert type(torch.ones(2, 3).shape) is torch.Size
+
+
+@pytest.mark.parametrize("include", [True, False])
+@pytest.mark.parametrize("reduce", ["sum", "mean", "prod", "amax", "amin"])
+def test_scatter_reduce(reduce: str, include: bool) -> None:
+    index = torch.tensor([[0, 0, 1], [2, 2, 2]])
+    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+    found = torch.full((2, 3), 1.5).scatter_reduce(1, index, x, reduce, include_self=include)
+    rows = [[[1.0, 2.0], [3.0], []], [[], [], [4.0, 5.0, 6.0]]]
+    rule = {"sum": sum, "mean": np.mean, "prod": np.prod, "amax": max, "amin": min}[reduce]
+    expected = [
+        [rule([1.5, *part] if include else part) if part else 1.5 for part in row] for row in rows
+    ]
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-6)
+    found.sum().backward()
+    assert x.grad.shape == x.shape
+
+
+def test_stacking_along_the_third_axis() -> None:
+    assert torch.dstack([torch.arange(3), torch.arange(3)]).shape == (1, 3, 2)
+    assert torch.dstack([torch.ones(2, 2), torch.zeros(2, 2)]).tolist()[0][0] == [1, 0]
+
+
+def test_special_functions() -> None:
+    x = torch.tensor([0.3])
+    assert torch.special.expit(x).item() == torch.sigmoid(x).item()
+    assert torch.arctan2(x, -x).item() == pytest.approx(3 * np.pi / 4)
+    assert torch.erf(x.erfinv()).item() == pytest.approx(0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 
 import glubina.tensor as gl
 from glubina import nn as plain
+from glubina.optim import LRScheduler, Optimizer
+from glubina.optim.lr_scheduler.base import per_group
+from glubina.tensor.arguments import choice, whole
 from glubina.torch.nn.module import Module
 
 Average = Callable[[Any, Any, Any], Any]
@@ -116,6 +120,36 @@ class AveragedModel(Module):
             return
         for held, value in real:
             held.copy_(self.avg_fn(held.detach(), value, number))
+
+
+class SWALR(LRScheduler):
+    """From the rate that is to a constant swa_lr, within anneal_epochs; by "cos" or "linear"."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        swa_lr: Any,
+        anneal_epochs: int = 10,
+        anneal_strategy: str = "cos",
+        last_epoch: int = -1,
+    ) -> None:
+        self.swa_lrs = per_group("swa_lr", swa_lr, optimizer, "SWALR")
+        self.anneal_epochs = whole("anneal_epochs", anneal_epochs, 0)
+        self.cosine = choice("anneal_strategy", anneal_strategy, "cos", "linear") == "cos"
+        super().__init__(optimizer, last_epoch)
+
+    def _share(self, epoch: float) -> float:
+        t = max(0.0, min(1.0, epoch / max(1, self.anneal_epochs)))
+        return (1 - math.cos(math.pi * t)) / 2 if self.cosine else t
+
+    def rate(self, base: float, epoch: float, group: int) -> float:
+        """The rate now, after those of other schedules, is moved on by one epoch."""
+        if not self.anneal_epochs:
+            epoch = max(1, epoch)
+        last, now = float(self.optimizer.param_groups[group]["lr"]), self.swa_lrs[group]
+        before, share = self._share(epoch - 1), self._share(epoch)
+        start = now if before == 1 else (last - before * now) / (1 - before)
+        return now * share + start * (1 - share)
 
 
 def update_bn(loader: Iterable[Any], model: plain.Module, device: Any = None) -> None:
