@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glubina.codegen.blocks import alloca, first_lanes
+from glubina.codegen.blocks import LINE, alloca, first_lanes
 from glubina.codegen.conv_filter_plan import FilterPlan, tiles
 from glubina.codegen.emitter import Function, Value, vector
 from glubina.codegen.epilogue import Epilogue
@@ -92,7 +92,22 @@ class Partials:
     ) -> None:
         """Add what one strip, of one image or several, gives to the wanted blocks."""
         with self.f.loop(*wanted, self.f.i64(1)) as block:
+            self._ask_ahead(block.index)
             self._block(target, fresh, n, first, block.index)
+
+    def _ask_ahead(self, block: Value) -> None:
+        """Let a block ask for its share of the next strip: of each pixel some cache lines."""
+        f, plan, asked = self.f, self.plan, []
+        line = LINE // np.dtype(plan.dtype).itemsize
+        blocks = prod(tiles(plan))
+        x_strip, g_strip = f.mul(self.many, self.axes[0].stride), self.many
+        for axis in self.axes[1:]:
+            x_strip, g_strip = f.mul(x_strip, axis.extent), f.mul(g_strip, axis.output)
+        for strip, channels in ((x_strip, plan.cin), (g_strip, plan.cout)):
+            each = -(-channels // (line * blocks))
+            first = f.add(f.mul(strip, f.i64(channels)), f.mul(block, f.i64(each * line)))
+            asked.append([f.add(first, f.i64(i * line)) for i in range(each)])
+        self.x_ahead, self.g_ahead = asked
 
     def _range(self, total: Value, number: Value, count: Value) -> tuple[Value, Value]:
         f = self.f
@@ -293,6 +308,9 @@ class Partials:
             x_here = f.element(x, f.mul(o.index, f.i64(plan.step * plan.cin)), self.kind)
             g_here = f.element(g, f.mul(o.index, f.i64(plan.cout)), self.kind)
             for u in range(unroll):
+                if plan.ahead and not plan.depthwise:
+                    self._ask(x_here, u * plan.step * plan.cin, self.x_ahead)
+                    self._ask(g_here, u * plan.cout, self.g_ahead)
                 columns = [
                     self._vector(g_here, u * plan.cout + v * plan.lanes, v, masks)
                     for v in range(plan.vectors)
@@ -310,6 +328,12 @@ class Partials:
                         following[at] = f.fma(a, column, following[at])
             o.carry(following)
         return o.results
+
+    def _ask(self, base: Value, offset: int, ahead: list[Value]) -> None:
+        """Ask for memory some elements ahead of an address, which need not exist."""
+        for distance in ahead:
+            place = self.f.add(distance, self.f.i64(offset))
+            self.f.prefetch(self.f.emit("ptr", f"getelementptr {self.kind}, {base}, {place}"))
 
     def _vector(self, base: Value, offset: int, v: int, masks: list[Value] | None) -> Value:
         """Vector v of a block's channels, some elements on from an address."""

@@ -23,7 +23,7 @@ class FilterPlan:
     """What is compiled in: channels, the block, and how many pixels pass at once.
 
     together: how many taps of the last axis, `dilation` apart, share a block, with rows for each.
-    ahead: whether the memory of the next line is asked for while one is worked on.
+    ahead: whether the memory of the next line or strip is asked for while one is worked on.
     """
 
     dtype: str
@@ -80,10 +80,11 @@ def plan_filter(shape: ConvShape, dtype: np.dtype, target: Target) -> FilterCall
             unroll *= 2
     line = prod(shape.spatial[1:]) * shape.cin * a.stride[0] + prod(shape.outputs[1:]) * shape.cout
     each = shape.outputs[0] * line * dtype.itemsize
+    few = depthwise or prod(shape.window) * a.groups == 1
     plan = FilterPlan(
         dtype.name, lanes, len(shape.spatial), shape.cin, shape.cout, a.groups, rows, vectors,
         unroll, a.stride[-1], depthwise, together, a.dilation[-1] if together > 1 else 0,
-        depthwise and len(shape.spatial) > 1 and shape.batch * each >= FAR,
+        few and len(shape.spatial) > 1 and shape.batch * each >= FAR,
     )  # fmt: skip
     many = max(1, min(shape.outputs[0], STRIP_BYTES // max(1, line * dtype.itemsize)))
     strips = -(-shape.outputs[0] // many)
