@@ -156,14 +156,14 @@ def main(log: str) -> None:
     import matplotlib.figure  # noqa: F401 - so that no child has to
 
     import glubina.cli.train  # noqa: F401
-    from glubina.cli.app import app
+    from glubina.cli.app import main as run
 
     for line in sys.stdin:
         fault, *arguments = json.loads(line)
         reading, writing = os.pipe()
         child = os.fork()
         if not child:
-            _child(app, arguments, Faults(fault), log, writing)
+            _child(run, arguments, Faults(fault), log, writing)
         os.close(writing)
         for kind, at in Faults(fault).chosen.items():
             if kind in SIGNALS:
@@ -176,17 +176,20 @@ def main(log: str) -> None:
         print(json.dumps([code, json.loads(told or b"{}")]), flush=True)
 
 
-def _child(app: Any, arguments: list[str], faults: Faults, log: str, writing: int) -> None:
+def _child(run: Any, arguments: list[str], faults: Faults, log: str, writing: int) -> None:
     with open(log, "wb") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     sys.stdin.close()
-    faults.install()
     code: Any = 1
     try:
-        app(arguments, prog_name="glubina")
+        faults.install()
+        sys.argv = ["glubina", *arguments]
+        run()
     except SystemExit as ending:
         code = ending.code
+    except KeyboardInterrupt:  # before there was a command
+        code = 130
     except BaseException:
         import traceback
 

@@ -29,7 +29,11 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finish
 
 def main() -> None:
     """The entry point of the command `glubina`."""
-    app(prog_name="glubina")
+    try:
+        app(prog_name="glubina")
+    except KeyboardInterrupt:  # before the command itself had begun
+        typer.echo("interrupted", err=True)
+        raise SystemExit(130) from None
 
 
 def _show_traces(wanted: bool) -> None:

@@ -196,3 +196,9 @@ def test_a_finished_run_says_so(nursery: Nursery, whole: tuple[Path, Ended]) -> 
     ended = go_on(nursery, whole[0])
     assert ended.code == 0
     assert "is finished: there is nothing to go on with" in ended.text
+
+
+def test_an_interrupt_before_the_command_begins(nursery: Nursery, tmp_path: Path) -> None:
+    ended = nursery.run("train", *OPTIONS, "--output", tmp_path / "run", fault="stop:0.0")
+    assert ended.code in (130, -2), ended.text
+    assert "Traceback" not in ended.text
