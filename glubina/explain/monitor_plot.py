@@ -39,24 +39,37 @@ def plot(history: History | None, records: Sequence[Record], path: str | os.Path
         for number, name in enumerate(chosen):
             values = [getattr(_find(record, name), what, np.nan) for record in records]
             colour = _colour(number, len(chosen))
-            axes.plot(epochs, values, color=colour, marker=".", label=name)
+            axes.plot(epochs, values, color=colour, marker=".", label=_short(name))
         axes.set_yscale("log")
         axes.set_title(title)
     axes = figure.add_subplot(2, 2, 4)
-    shares = [
-        (layer.name, "dead" if layer.dead is not None else "saturated")
-        for layer in (records[0].layers if records else ())
-        if layer.dead is not None or layer.saturated is not None
-    ]
+    shares = list(
+        dict.fromkeys(
+            (layer.name, "dead" if layer.dead is not None else "saturated")
+            for layer in (records[0].layers if records else ())
+            if layer.dead is not None or layer.saturated is not None
+        )
+    )
     kept = _some(shares)
     for number, (name, what) in enumerate(kept):
         values = [
-            next((getattr(x, what) for x in record.layers if x.name == name), None)
+            max(
+                (
+                    v
+                    for x in record.layers
+                    if x.name == name and (v := getattr(x, what)) is not None
+                ),
+                default=None,
+            )
             for record in records
         ]
         shown = [np.nan if v is None else 100 * v for v in values]
         axes.plot(
-            epochs, shown, color=_colour(number, len(kept)), marker=".", label=f"{name} {what}"
+            epochs,
+            shown,
+            color=_colour(number, len(kept)),
+            marker=".",
+            label=f"{_short(name)} {what}",
         )
     axes.set_ylim(-3, 103)
     axes.set_title("dead rectifiers, saturated values (%)")
@@ -65,8 +78,15 @@ def plot(history: History | None, records: Sequence[Record], path: str | os.Path
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25)
         if axes.get_legend_handles_labels()[1]:
-            axes.legend(frameon=False, fontsize=7)
+            crowded = len(axes.get_legend_handles_labels()[1]) > 3
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if crowded else {}
+            axes.legend(frameon=False, fontsize=7, **beside)
     save_figure(figure, path)
+
+
+def _short(name: str) -> str:
+    """The end of a long path."""
+    return name if len(name) <= 24 else "…" + name[-23:]
 
 
 def _some(items: Sequence[T]) -> list[T]:
