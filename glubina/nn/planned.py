@@ -19,24 +19,38 @@ if TYPE_CHECKING:
     from glubina.nn.module import Module
 
 
+ENGINE = 20 << 20
+"""Bytes that a process takes when it runs its first programs: LLVM's target, code, tables."""
+
+
 @dataclass(frozen=True)
 class StepPlan:
     """A training step: forward, backward, update.
 
     flops: additions, multiplications and the like, as if every convolution were computed directly.
     working: bytes between its kernels. held: bytes of parameters, gradients that are kept, moments
-    and the mini-batch. peak: both together.
+    and the mini-batch. example: bytes of one example and its target. peak: working and held.
     """
 
     batch_size: int
     flops: int
     working: int
     held: int
+    example: int
 
     @property
     def peak(self) -> int:
         """Bytes that the step takes in all."""
         return self.working + self.held
+
+    def of_fit(self, examples: int) -> int:
+        """Bytes by which making the model and `fit` over so many examples in memory grow a process.
+
+        Working memory, parameters, moments, a copy of the examples with their order, and the
+        engine; not the arrays that `fit` is given, nor what compiling takes where programs are new
+        (about 50 MiB).
+        """
+        return self.peak + examples * (self.example + 8) + ENGINE
 
 
 def plan_step(
@@ -70,7 +84,8 @@ def plan_step(
     pairs = zip(plan.outputs, plan.donated, strict=True)
     held = sum(spec.nbytes for spec in plan.inputs)
     held += sum(spec.nbytes for spec, taken in pairs if taken < 0)
-    return StepPlan(batch_size, flops_of(found.outputs), plan.arena_bytes, held)
+    example = sum(t.size * t.dtype.itemsize for t in (inputs, targets)) // batch_size
+    return StepPlan(batch_size, flops_of(found.outputs), plan.arena_bytes, held, example)
 
 
 def _targets(model: Module, loss: Any, outputs: Shape) -> Tensor:
