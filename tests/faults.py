@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -153,8 +154,8 @@ class Nursery:
 
 def main(log: str) -> None:
     """Fork a child for each line of the input."""
-    import matplotlib.figure  # noqa: F401 - so that no child has to
-
+    with suppress(ImportError):
+        import matplotlib.figure  # noqa: F401 - so that no child has to
     import glubina.cli.train  # noqa: F401
     from glubina.cli.app import main as run
 
