@@ -23,10 +23,15 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     return f"; did you mean {found}?" if found else ""
 
 
+def lacking(text: str) -> AttributeError:
+    """An AttributeError with this text, to which Python adds no suggestion of its own."""
+    return AttributeError(text, name="", obj=None)
+
+
 def missing(module: str, name: str, known: Iterable[str]) -> AttributeError:
     """The error for a name that a module does not have."""
     hint = "" if name.startswith("_") else suggestion(name, known)
-    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+    return lacking(f"module {module!r} has no attribute {name!r}{hint}")
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:

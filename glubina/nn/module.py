@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from glubina.graph import GraphError, origins
-from glubina.graph.names import check_arguments, suggestion
+from glubina.graph.names import check_arguments, lacking, suggestion
 from glubina.nn import state
 from glubina.nn.budget import count_module
 from glubina.nn.errors import place
@@ -71,9 +71,9 @@ class Module(Trainable):
         def __getattr__(self, name: str) -> Any:
             own = type(self).__name__
             if name == "forward":
-                raise AttributeError(f"{own} has no forward: write `def forward(self, x)` in it")
+                raise lacking(f"{own} has no forward: write `def forward(self, x)` in it")
             hint = "" if name.startswith("_") else suggestion(name, (*vars(self), *dir(type(self))))
-            raise AttributeError(f"{own} has no attribute {name!r}{hint}", name=name, obj=self)
+            raise lacking(f"{own} has no attribute {name!r}{hint}")
 
     def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
         """Call `hook(module, arguments, result)` after each forward; returns how to stop that."""

@@ -124,6 +124,9 @@ class _Recurrent(Module):
     def _result(self, tensors: list[Tensor], which: int, given: tuple[bool, ...]) -> Tensor:
         return apply(recurrence.sequence, *tensors, settings=(self._kind, which, *given))
 
+    def flatten_parameters(self) -> None:
+        """Nothing is to be done: how weights lie in memory is the compiler's concern (PyTorch)."""
+
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""
         parts = [f"{self.input_size}, {self.hidden_size}"]

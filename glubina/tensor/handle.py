@@ -100,10 +100,10 @@ class Tensor(Methods):
     if not TYPE_CHECKING:  # who checks types knows the names
 
         def __getattr__(self, name: str) -> Any:
-            from glubina.graph.names import suggestion
+            from glubina.graph.names import lacking, suggestion
 
             hint = "" if name.startswith("_") else suggestion(name, dir(type(self)))
-            raise AttributeError(f"a tensor has no attribute {name!r}{hint}", name=name, obj=self)
+            raise lacking(f"a tensor has no attribute {name!r}{hint}")
 
     def realise(self) -> Tensor:
         """Work the numbers out now, if they are not there; returns the tensor."""

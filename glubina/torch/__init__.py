@@ -267,6 +267,11 @@ __version__ = "2.0.0+glubina"
 globals().update(_DTYPES)
 
 
+# how numbers lie in memory is the compiler's concern: these are taken by `to` and say nothing
+channels_last, channels_last_3d = "channels_last", "channels_last_3d"
+contiguous_format, preserve_format = "contiguous_format", "preserve_format"
+
+_FUNCTIONS |= {"spmm": _FUNCTIONS["mm"]}  # there are dense tensors only
 _FUNCTIONS |= {"concatenate": _FUNCTIONS["cat"], "moveaxis": _FUNCTIONS["movedim"]}
 _FUNCTIONS |= {"range": _range, "scalar_tensor": _FUNCTIONS["tensor"]}
 globals().update(_FUNCTIONS)

@@ -58,29 +58,49 @@ hessian = _of_argument(_hessian)
 hessian.__doc__ = "The function that gives the second derivatives by the argument `argnums`."
 
 
+def _slices(value: Any, dim: int) -> list[Any]:
+    """The slices of a tensor, or of a nest of tensors, along an axis."""
+    if isinstance(value, dict):
+        parts = [_slices(part, dim) for part in value.values()]
+        return [dict(zip(value, each, strict=True)) for each in zip(*parts, strict=True)]
+    if isinstance(value, (list, tuple)):
+        rows = zip(*(_slices(part, dim) for part in value), strict=True)
+        return [list(each) if isinstance(value, list) else each for each in rows]
+    return [faced(part) for part in gl.unstack(value, dim)]
+
+
+def _stacked(results: list[Any], dim: int) -> Any:
+    """What several calls returned, each tensor of the nest stacked along an axis."""
+    first = results[0]
+    if isinstance(first, dict):
+        return {name: _stacked([r[name] for r in results], dim) for name in first}
+    if isinstance(first, (list, tuple)):
+        return tuple(_stacked(list(parts), dim) for parts in zip(*results, strict=True))
+    return faced(gl.stack(results, dim))
+
+
 def vmap(
     func: Callable[..., Any], in_dims: Any = 0, out_dims: int = 0, randomness: str = "error",
     chunk_size: int | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
     """The function that applies `func` to each slice of its arguments, and stacks the results.
 
-    in_dims: along which axis each argument is cut, None for those that all slices share.
+    in_dims: along which axis each argument is cut, None for those that all slices share. Arguments
+    and results may be lists, tuples and dicts of tensors.
     """
 
     @functools.wraps(func)
     def call(*args: Any) -> Any:
         dims = in_dims if isinstance(in_dims, (tuple, list)) else (in_dims,) * len(args)
-        sizes = {a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None}
+        cut = [None if d is None else _slices(a, d) for a, d in zip(args, dims, strict=True)]
+        sizes = {len(slices) for slices in cut if slices is not None}
         if len(sizes) != 1:
             raise ValueError(f"vmap: the arguments have slices of different numbers: {sizes}")
-        cut = [None if d is None else gl.unstack(a, d) for a, d in zip(args, dims, strict=True)]
         results = [
-            func(*(a if c is None else faced(c[i]) for a, c in zip(args, cut, strict=True)))
+            func(*(a if c is None else c[i] for a, c in zip(args, cut, strict=True)))
             for i in range(sizes.pop())
         ]
-        if isinstance(results[0], gl.Tensor):
-            return faced(gl.stack(results, out_dims))
-        return tuple(faced(gl.stack(list(r), out_dims)) for r in zip(*results, strict=True))
+        return _stacked(results, out_dims)
 
     return call
 

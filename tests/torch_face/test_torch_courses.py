@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -327,3 +328,29 @@ def test_loaders_give_what_pytorch_gives(shuffle: bool) -> None:
     assert (seen.tolist() == list(range(10))) != shuffle
     again = torch.cat([labels for _, labels in loader])
     assert (again.tolist() != seen.tolist()) == shuffle
+
+
+def test_what_programs_say_about_memory_and_steps() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()).to(memory_format=torch.channels_last)
+    assert net(torch.ones(1, 1, 5, 5)).shape == (1, 2, 3, 3)
+    lstm = nn.LSTM(2, 3)
+    lstm.flatten_parameters()
+    assert torch.spmm(torch.eye(2), torch.ones(2, 3)).tolist() == [[1] * 3] * 2
+
+
+def test_gradients_of_each_example() -> None:
+    from glubina.torch.func import functional_call, grad, vmap
+
+    net = nn.Linear(3, 1)
+    parameters = dict(net.named_parameters())
+    x, y = torch.randn(5, 3), torch.randn(5, 1)
+
+    def loss(values: Any, one: Any, aim: Any) -> Any:
+        return ((functional_call(net, values, (one.unsqueeze(0),)).squeeze(0) - aim) ** 2).mean()
+
+    found = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, x, y)
+    error = 2 * (net(x) - y)
+    np.testing.assert_allclose(
+        found["weight"].numpy(), (error * x).unsqueeze(1).detach().numpy(), rtol=1e-5
+    )
+    np.testing.assert_allclose(found["bias"].numpy(), error.detach().numpy(), rtol=1e-5)
