@@ -67,6 +67,7 @@ class Layer(nn.Module):
         given = options.get("activity_regularizer")
         self._activity_penalty = None if given is None else regularizers.get(given)
         self._activity: Tensor | None = None
+        self._added: list[Tensor] = []
         self._weight_names: list[str] = []
 
     # -- what layers define ---------------------------------------------------------------------
@@ -137,10 +138,18 @@ class Layer(nn.Module):
                 self.build_for(symbolic.mapped(lambda t: (None, *t.shape[1:]), inputs))
         if "training" in self._call_names() and "training" not in options:
             options["training"] = self.training
+        self._added = []
         outputs = self.call(inputs, **options)
         if self._activity_penalty is not None:  # per example, as Keras counts it
             self._activity = self._activity_penalty(outputs) / outputs.shape[0]
         return outputs
+
+    def add_loss(self, loss: Any) -> None:
+        """Within `call`: add a rank-0 tensor to what training minimises."""
+        if not isinstance(loss, Tensor) or loss.shape != ():
+            what = loss.shape if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"add_loss takes a tensor of one number, within call; got {what}")
+        self._added.append(loss)
 
     def build_for(self, shape: Any) -> None:
         """Make the weights for this input shape."""
@@ -227,6 +236,7 @@ class Layer(nn.Module):
         """The penalties on this layer's weights and outputs, and those of the layers inside."""
         own = [penalty(getattr(self, name)) for name, penalty in self._penalties]
         own += [] if self._activity is None else [self._activity]
+        own += self._added
         return own + [p for c in self.children() if isinstance(c, Layer) for p in c.losses]
 
     def constrained(self) -> list[tuple[Tensor, Any]]:

@@ -224,6 +224,7 @@ SHAPES: list[tuple[Any, tuple[int, ...], tuple[int, ...]]] = [
     (layers.Flatten(), (4, 5), (20,)),
     (layers.Reshape((2, -1)), (4, 3), (2, 6)),
     (layers.Permute((2, 1)), (4, 5), (5, 4)),
+    (layers.Rescaling(2.0, offset=1.0), (4, 5), (4, 5)),
     (layers.RepeatVector(3), (5,), (3, 5)),
     (layers.Lambda(lambda x: x * 2), (5,), (5,)),
     (layers.Dropout(0.5), (5,), (5,)),

@@ -379,3 +379,24 @@ def test_helpers() -> None:
         keras.utils.to_categorical([0, 2], 2)
     assert backend.image_data_format() == "channels_last"
     assert (backend.floatx(), backend.epsilon()) == ("float32", 1e-7)
+
+
+def test_a_layer_adds_to_the_loss() -> None:
+    class Penalised(layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            self.add_loss((inputs * inputs).mean() * 0.5)
+            return inputs
+
+    model = keras.Sequential([keras.Input((3,)), Penalised(), layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    x, y = np.full((8, 3), 2.0, np.float32), np.zeros((8, 1), np.float32)
+    plain = float(np.mean(model.predict(x, verbose=0) ** 2))
+    history = model.fit(x, y, epochs=2, verbose=0).history
+    np.testing.assert_allclose(history["loss"], plain + 2.0, rtol=1e-5)
+    with pytest.raises(ValueError, match="add_loss takes a tensor of one number"):
+        Penalised().add_loss(3)
+
+
+def test_rescaling() -> None:
+    found = layers.Rescaling(1 / 255, offset=-0.5)(np.array([[0, 255]], np.uint8))
+    np.testing.assert_allclose(np.asarray(found), [[-0.5, 0.5]], rtol=1e-6)

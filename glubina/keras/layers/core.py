@@ -20,6 +20,7 @@ from glubina.tensor import (
     randn_like,
     reshape,
 )
+from glubina.tensor.arguments import real
 
 
 @known
@@ -156,6 +157,19 @@ class Permute(_Moved):
     def call(self, inputs: Tensor) -> Tensor:
         """The tensor with its axes in the new order."""
         return permute_dims(inputs, (0, *self.dims))
+
+
+@known
+class Rescaling(Layer):
+    """inputs · scale + offset, such as bytes to numbers from 0 to 1 by 1/255."""
+
+    def __init__(self, scale: float, offset: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.scale, self.offset = real("scale", scale), real("offset", offset)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The numbers in the new scale."""
+        return inputs * self.scale + self.offset
 
 
 @known
