@@ -18,7 +18,7 @@ class FileError(OSError):
         self.path = Path(path)
         self.problem = _shown(problem)
         name = str(self.path)
-        shown = name if len(name) <= LONGEST else f"{name[:200]}..."  # no file has such a name
+        shown = name if len(name) <= 4096 else f"{name[:200]}..."  # no file has such a name
         super().__init__(f"{shown}: {self.problem}")
 
 
