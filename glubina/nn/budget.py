@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from glubina.graph.node import Shape
-from glubina.nn.errors import ArchitectureError
 from glubina.runtime.limits import require_memory
 
 MODULES = 10_000  # a network of a thousand residual blocks has seven thousand
@@ -20,7 +19,7 @@ class _Budget:
     """What is left of elements and of modules."""
 
     def __init__(self, elements: int, modules: int) -> None:
-        self.told, self.elements, self.modules = elements, elements, modules
+        self.elements, self.modules = elements, modules
 
 
 _budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
@@ -30,7 +29,7 @@ _budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 def limited(elements: int) -> Iterator[None]:
     """Within the block modules may be made with parameters of so many elements in all.
 
-    ArchitectureError beyond that. A few times as many are let pass: layers are copied, and weights
+    ValueError beyond that. A few times as many are let pass: layers are copied, and weights
     are made anew in another form, while a network is built.
     """
     token = _budget.set(_Budget(4 * elements + SLACK, MODULES))
@@ -43,14 +42,14 @@ def limited(elements: int) -> Iterator[None]:
 def require_elements(shape: Shape) -> None:
     """Refuse a parameter of this shape where it is too large, before it is made.
 
-    MemoryError where the machine cannot hold it, ArchitectureError beyond the budget.
+    MemoryError where the machine cannot hold it, ValueError beyond the budget.
     """
     count = math.prod(shape)
     budget = _budget.get()
     if budget is not None and count > budget.elements:
-        raise ArchitectureError(
+        raise ValueError(
             f"a parameter of shape {tuple(shape)} has {count:,} elements, more than the file's "
-            "weights are"
+            "weights have"
         )
     if count > ASKED:
         require_memory(4 * count, f"a parameter of shape {tuple(shape)}")
@@ -62,7 +61,7 @@ def count_elements(count: int) -> None:
     if budget is not None:
         budget.elements -= count
         if budget.elements < 0:
-            raise ArchitectureError("its parameters have more elements than the file's weights")
+            raise ValueError("its parameters have more elements than the file's weights")
 
 
 def count_module() -> None:
@@ -71,4 +70,4 @@ def count_module() -> None:
     if budget is not None:
         budget.modules -= 1
         if budget.modules < 0:
-            raise ArchitectureError(f"it has more than {MODULES:,} modules")
+            raise ValueError(f"it has more than {MODULES:,} modules")
