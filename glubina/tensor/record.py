@@ -286,7 +286,8 @@ class Recording:
         own: bool = False,
     ) -> Any:
         """Give the cells their new buffers (not those overwritten: `own`); the results."""
-        self._finish_draws(steps)
+        if self.draws:
+            self._finish_draws(steps)
         for number in self.anew if own else range(len(self.targets)):
             target, buffer = self.targets[number], outputs[number]
             take, _, (shape, dtype) = self.outputs[number]

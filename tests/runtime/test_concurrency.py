@@ -159,6 +159,41 @@ def test_one_trainer_predicts_in_several_threads() -> None:
         assert all(array.tobytes() == one.tobytes() for array in found)
 
 
+def test_a_model_predicts_while_it_is_trained() -> None:
+    x, y = data()
+
+    def trained() -> tuple[nn.Sequential, Callable[[], bytes]]:
+        gl.manual_seed(0)
+        model = network(40)
+        model.compile("adam", "cross_entropy")
+
+        def fit() -> bytes:
+            gl.manual_seed(1)
+            model.fit(x, y, batch_size=16, epochs=6, verbose=0, validation_split=0.2)
+            return content(model)
+
+        return model, fit
+
+    alone = trained()[1]()
+    model, fit = trained()
+    done = threading.Event()
+
+    def predict() -> bool:
+        finite = True
+        while not done.is_set():
+            for count in (3, 20, 64):  # also programs that are recorded meanwhile
+                finite &= bool(np.isfinite(model.predict(x[:count])).all())
+        return finite
+
+    def fit_and_tell() -> bytes:
+        try:
+            return fit()
+        finally:
+            done.set()
+
+    assert together(fit_and_tell, predict, predict) == [alone, True, True]
+
+
 def test_a_pending_value_that_threads_share() -> None:
     for size in (30, 300):
         x = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
