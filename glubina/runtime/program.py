@@ -98,16 +98,17 @@ class Program:
                 self._run_watched(frame)
             elif self._call(frame.job_address, TEAM.address):
                 raise self._error(frame)
+            self._put_back(frame)
         except struct.error:
+            frame.end()
             count = len(self.plan.inputs) + len(self.plan.outputs)
             raise ValueError(
                 f"a program with {count} inputs and outputs was given {len(addresses)}"
             ) from None
         except BaseException as error:
             _mark(error, frame)
+            frame.end()
             raise
-        finally:
-            self._put_back(frame)
 
     def run_many(
         self,
@@ -127,9 +128,10 @@ class Program:
         if steps < 1:
             raise ValueError(f"the number of steps should be at least 1, it is {steps}")
         self._check(inputs, outputs)
+        addresses = [buffer.address for buffer in (*inputs, *outputs)]
         frame = self._take_frame()
         try:
-            self._pack(frame.addresses, 0, 0, *[buffer.address for buffer in (*inputs, *outputs)])
+            self._pack(frame.addresses, 0, 0, *addresses)
             self._set_threads(frame, threads or TEAM.threads)
             deadline = 0 if seconds is None else time.monotonic_ns() + int(seconds * 1e9)
             frame.set_steps(steps, deadline)
@@ -137,13 +139,14 @@ class Program:
                 self._run_watched(frame)
             elif self._call(frame.job_address, TEAM.address):
                 raise self._error(frame)
-            return int(frame.job[driver.JOB_DONE]) if self.plan.calls else steps
-        except BaseException as error:
-            _mark(error, frame)
-            raise
-        finally:
+            done = int(frame.job[driver.JOB_DONE]) if self.plan.calls else steps
             frame.set_steps(1, 0)
             self._put_back(frame)
+        except BaseException as error:
+            _mark(error, frame)
+            frame.end()
+            raise
+        return done
 
     def _take_frame(self) -> Frame:
         try:

@@ -215,22 +215,20 @@ class Recording:
             for number in self.anew:  # in rising order: each falls into its place
                 outputs.insert(number, Buffer(self.outputs[number][1]))
         outputs += [Buffer(size) for _, size, _ in self.results]
+        done = 0
         try:
             if detector is None:
                 self.program.run(inputs, outputs, self.sites)
             else:
                 self._run_checked(detector, inputs, outputs)
+            done = 1
+            return self._finish(arguments, inputs, outputs, 1, own)
         except BaseException as error:
             # Ctrl-C waits for the program: all that it does is done, or nothing
-            if detector is None and self.program.finished(error):
+            if done or (detector is None and self.program.finished(error)):
                 self._finish(arguments, inputs, outputs, 1, own)
             else:
                 self._finish_draws(0)
-            raise
-        try:
-            return self._finish(arguments, inputs, outputs, 1, own)
-        except KeyboardInterrupt:
-            self._finish(arguments, inputs, outputs, 1, own)
             raise
 
     def _destinations(self, inputs: list[Buffer]) -> list[Buffer]:
@@ -326,29 +324,26 @@ class Recording:
             return 1, self.replay([])
         outputs += [Buffer(size) for _, size, _ in self.results]
         before = [] if mode.detector is None else _contents(inputs, outputs)
+        ran = 0
         try:
             ran = self.program.run_many(inputs, outputs, most, _SLICE, self.sites)
+            if mode.detector is None or self._is_finite(outputs):
+                return ran, self._finish([], inputs, outputs, ran)
         except BaseException as error:
             # Ctrl-C waits for the program: the steps that it does are whole
-            ran = self.program.finished(error)
+            ran = ran or self.program.finished(error)
             if ran:
                 self._finish([], inputs, outputs, ran)
             else:
                 self._finish_draws(0)
             raise
-        if mode.detector is not None and not self._is_finite(outputs):
-            for array, content in before:
-                np.copyto(array, content)
-            del inputs, outputs, before
-            self._finish_draws(0)
-            for _ in range(ran):  # the step that goes wrong raises
-                value = self.replay([])
-            return ran, value
-        try:
-            return ran, self._finish([], inputs, outputs, ran)
-        except KeyboardInterrupt:
-            self._finish([], inputs, outputs, ran)
-            raise
+        for array, content in before:
+            np.copyto(array, content)
+        del inputs, outputs, before
+        self._finish_draws(0)
+        for _ in range(ran):  # the step that goes wrong raises
+            value = self.replay([])
+        return ran, value
 
     def _is_finite(self, outputs: list[Buffer]) -> bool:
         assert self.graph is not None
