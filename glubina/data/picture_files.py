@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glubina.files import DamagedFileError, FileError, MissingExtraError, open_regular
+from glubina.files import DamagedFileError, FileError, MissingExtraError, read_bytes
 from glubina.files.reading import require_room
 
 # Without this list pillow tries them all; one (EPS) is a program, which it would let run.
@@ -33,10 +34,12 @@ def read_picture(
     """
     Image = _pillow()
     file = Path(path)
-    with open_regular(file) as stream:
+    # from memory: read from a file, a part of the length that it claims is allocated first
+    with io.BytesIO(read_bytes(file)) as stream:
+        stored = stream.getbuffer().nbytes
         try:
             with Image.open(stream, formats=FORMATS) as image:
-                _require_size(file, image.size, os.fstat(stream.fileno()).st_size)
+                _require_size(file, image.size, stored)
                 if channels is None:
                     channels = 1 if image.mode in GREY else 3
                 image = image.convert("L" if channels == 1 else "RGB")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glubina import files
@@ -122,3 +124,47 @@ def test_a_file_larger_than_memory_is_not_read(tmp_path: Path) -> None:
             read(path)
     with pytest.raises(files.FileError, match="may have up to"):
         files.read_json(path)
+
+
+@pytest.mark.parametrize("where", ["write", "fsync", "replace"])
+def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    target = tmp_path / "a.safetensors"
+    files.write_tensors(target, {"w": np.ones(3)})
+    before = target.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if where == "write":
+        monkeypatch.setattr("glubina.files.tensors._view", full)
+    else:
+        monkeypatch.setattr(os, where, full)
+    with pytest.raises(OSError, match=r"[Nn]o space left"):
+        files.write_tensors(target, {"w": np.zeros(3)})
+    monkeypatch.undo()
+    assert target.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+TOO_LARGE = """
+import resource, signal, sys
+import numpy as np
+from glubina.files import FileError, read_tensors, write_tensors
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+write_tensors(sys.argv[1], {"w": np.ones(10)})
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+try:
+    write_tensors(sys.argv[1], {"w": np.ones(100_000)})
+except FileError as error:
+    assert "cannot be written: file too large" in str(error), error
+else:
+    raise AssertionError("it was written")
+assert (read_tensors(sys.argv[1])["w"] == np.ones(10)).all()
+"""
+
+
+def test_a_disk_that_ends_within_the_file(tmp_path: Path) -> None:
+    writer = started(TOO_LARGE, tmp_path / "a.safetensors")
+    writer.communicate()
+    assert writer.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
