@@ -111,7 +111,7 @@ NAMES = ("fit", "predict", "new_networks", "stopped", "compiled", "loop")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_some_hundred_calls_leave_nothing(name: str) -> None:
-    _check(name, 60 if name == "new_networks" else 300, 1500)
+    _check(name, 40 if name == "new_networks" else 150, 1500)
 
 
 @pytest.mark.slow
