@@ -190,10 +190,10 @@ def overfitting(history: History | None, records: Sequence[Record] = ()) -> Iter
         return
     best = min(range(len(validation)), key=lambda i: validation[i])
     begin = max(training[0], validation[0], *(r.loss for r in records[:1]))
-    floor = 0.02 * begin  # less than that is no matter
+    floor = 0.05 * begin  # less than that is no matter
     even = _smoothed(validation)  # one noisy epoch is no trend
     rises = len(validation) - 1 - best >= 2 and training[-1] < training[best]
-    rises = rises and even[-1] > WORSE * min(even) + floor
+    rises = rises and min(even[-1], validation[-1]) > WORSE * min(even) + floor
     gain = begin - training[-1]
     stays = training[-1] < begin / 4 and begin - even[-1] < GAINED * gain
     if not rises and not stays:

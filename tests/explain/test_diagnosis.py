@@ -457,3 +457,17 @@ def test_a_monitor_goes_on_with_its_training(tmp_path: Path) -> None:
     whole = records(3)
     records(2, checkpoints=tmp_path)
     assert repr(records(3, checkpoints=tmp_path, resume=True)) == repr(whole)
+
+
+def test_small_and_noisy_validation_losses_are_no_overfitting() -> None:
+    history = History()
+    losses = [0.66, 0.036, 0.006, 0.004, 0.001, 0.0002, 0.0001, 0.0001]
+    validation = [0.073, 0.016, 0.013, 0.053, 0.125, 0.106, 0.086, 0.080]
+    for epoch, (loss, held) in enumerate(zip(losses, validation, strict=True), 1):
+        history.append(epoch, {"loss": loss, "val_loss": held})
+    looks = [explain.Record(0, 1.6, 0.5, (), ())]
+    assert diagnose(history, looks) == []
+    noisy = History()
+    for epoch, held in enumerate([0.30, 0.02, 0.04, 0.14, 0.0001, 0.37, 0.009, 0.010], 1):
+        noisy.append(epoch, {"loss": 1 / 4**epoch, "val_loss": held})
+    assert diagnose(noisy, []) == []
