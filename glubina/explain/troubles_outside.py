@@ -193,9 +193,10 @@ def overfitting(history: History | None, records: Sequence[Record] = ()) -> Iter
     floor = 0.05 * begin  # less than that is no matter
     even = _smoothed(validation)  # one noisy epoch is no trend
     rises = len(validation) - 1 - best >= 2 and training[-1] < training[best]
-    rises = rises and min(even[-1], validation[-1]) > WORSE * min(even) + floor
+    end = min(even[-1], validation[-1])  # nor is one noisy epoch of the last ones
+    rises = rises and end > WORSE * min(even) + floor
     gain = begin - training[-1]
-    stays = training[-1] < begin / 4 and begin - even[-1] < GAINED * gain
+    stays = training[-1] < begin / 4 and begin - end < GAINED * gain
     if not rises and not stays:
         return
     since = f"since epoch {history.epoch[best]} the validation loss rises "
