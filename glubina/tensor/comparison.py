@@ -182,10 +182,13 @@ def _number_dtype(numbers: Any) -> DType:
 
 
 def clip(x: Operand, min: Operand | None = None, max: Operand | None = None) -> Tensor:
-    """`x`, but at least `min` and at most `max` (either may be None)."""
+    """`x`, but at least `min` and at most `max` (either may be None).
+
+    At a bound the derivative by `x` is 1, as in PyTorch.
+    """
     result = as_tensor(x)
     if min is not None:
-        result = maximum(result, min)
+        result = where(less(result, min), min, result)
     if max is not None:
-        result = minimum(result, max)
+        result = where(greater(result, max), max, result)
     return result

@@ -76,15 +76,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max must be given")
-    x = as_tensor(input)
-    if isinstance(min, gl.Tensor) or isinstance(max, gl.Tensor):
-        return faced(gl.clip(x, min, max))
-    result = x
-    if min is not None:
-        result = gl.where(gl.less(x, min), min, result)
-    if max is not None:
-        result = gl.where(gl.greater(x, max), max, result)
-    return faced(result)
+    return faced(gl.clip(as_tensor(input), min, max))
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
