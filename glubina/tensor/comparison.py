@@ -11,7 +11,7 @@ from glubina.graph.ops import elementwise as primitive
 from glubina.graph.ops.movement import broadcast
 from glubina.tensor.base import consume, consume_value, wrap
 from glubina.tensor.convert import Operand, as_tensor
-from glubina.tensor.elementwise import maximum, minimum, pair, value_binary
+from glubina.tensor.elementwise import pair, value_binary
 from glubina.tensor.mode import mode
 from glubina.tensor.promotion import (
     bool_,
