@@ -1,7 +1,7 @@
 # One command per task; each makes the virtual environment that it needs.
 #
 #   make demo    train the default job on real data and show the result
-#   make test    lint, types and tests
+#   make test    lint, types and tests (make test-slow: the long ones)
 #   make bench   measure against other frameworks
 
 PYTHON ?= python3
@@ -10,10 +10,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench startup lint format types pictures docs clean
+.PHONY: help demo test test-slow bench startup lint format types pictures docs clean
 
 help:  ## show these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- the virtual environment: a stamp per set of extras, so that a second call is quick ---
 
@@ -46,7 +46,10 @@ test: $(TEST)  ## lint, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(TEST)  ## the tests that take minutes, which `make test` leaves out
+	$(BIN)/python -m pytest -m slow
 
 bench: $(PLOTS)  ## measure against PyTorch, JAX, tf-keras (those that are installed)
 	$(BIN)/python -m benchmarks

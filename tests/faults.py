@@ -166,6 +166,7 @@ def main(log: str) -> None:
         if not child:
             _child(run, arguments, Faults(fault), log, writing)
         os.close(writing)
+        os.read(reading, 1)  # Python forgets a signal that comes while a child is being born
         for kind, at in Faults(fault).chosen.items():
             if kind in SIGNALS:
                 time.sleep(float(at))
@@ -184,6 +185,7 @@ def _child(run: Any, arguments: list[str], faults: Faults, log: str, writing: in
     sys.stdin.close()
     code: Any = 1
     try:
+        os.write(writing, b"\n")
         faults.install()
         sys.argv = ["glubina", *arguments]
         run()

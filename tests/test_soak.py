@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from soak import soak
 
 
-@pytest.mark.slow
 def test_two_minutes_of_faults_lose_nothing() -> None:
     counts = soak(120, seed=1)
     assert counts["jobs"] >= 1

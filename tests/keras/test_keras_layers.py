@@ -299,7 +299,7 @@ def test_merging_layers() -> None:
 def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(ShapeError, match=r"Conv2D expects input of shape \(N, H, W, C\), got"):
         layers.Conv2D(3, 3)(normal(2, 5))
-    with pytest.raises(TypeError, match="Dense has no argument 'unit'; it takes units, activation"):
+    with pytest.raises(TypeError, match="no argument 'unit'; did you mean 'units'"):
         layers.Dense(3, unit=4)
     with pytest.raises(ValueError, match="unknown activation 'rleu'; did you mean"):
         layers.Dense(3, activation="rleu")

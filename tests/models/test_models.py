@@ -351,7 +351,7 @@ def test_names_and_errors() -> None:
         (lambda: models.SqueezeNet("2"), r"version is '1\.0' or '1\.1', got '2'"),
         (lambda: models.MobileNetV2(width=0), "width must be positive, got 0"),
         (lambda: models.MobileNetV3("huge"), "form is 'large' or 'small', got 'huge'"),
-        (lambda: models.EfficientNet(depth=0), "depth must be positive, got 0"),
+        (lambda: models.EfficientNet(depth=0), "depth must be above 0 and at most 10000, got 0"),
         (lambda: models.ShuffleNetV2(3.0), "width is 0.5, 1.0, 1.5, 2.0, got 3.0"),
         (lambda: models.VisionTransformer(30), "image_size 30 is no multiple of patch_size 16"),
         (lambda: models.AlexNet(towers=3), "towers is 1 or 2, got 3"),
