@@ -17,7 +17,7 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def error_of(row: Row) -> BaseException | None:
 
     names: dict[str, Any] = {"__name__": "your"}
     gl.manual_seed(0)
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    with _first_names(), tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         exec(compile(row.before, BEFORE, "exec"), names)
         try:
             with contextlib.redirect_stdout(io.StringIO()):
@@ -71,6 +71,19 @@ def error_of(row: Row) -> BaseException | None:
             error.__dict__["told"] = f"line {line_of(error)}, {told}"
             return error
     return None
+
+
+@contextlib.contextmanager
+def _first_names() -> Iterator[None]:
+    """In the block Keras's layers get the names that they have in a program of their own."""
+    from glubina.keras import backend
+
+    before = dict(backend._counts)
+    backend.clear_session()
+    try:
+        yield
+    finally:
+        backend._counts.update(before)
 
 
 def line_of(error: BaseException) -> int:
