@@ -60,6 +60,8 @@ class Partials:
         )
         self.axes = [Axis(frame, 5 + 6 * axis) for axis in range(plan.rank)]
         self.images = frame.number(5 + 6 * plan.rank)
+        self.x_ahead: list[Value] = []  # how far on memory is asked for at each pixel
+        self.g_ahead: list[Value] = []
 
     def function(self) -> Function:
         """Every item is one part of the strips and one share of the blocks."""
@@ -92,7 +94,8 @@ class Partials:
     ) -> None:
         """Add what one strip, of one image or several, gives to the wanted blocks."""
         with self.f.loop(*wanted, self.f.i64(1)) as block:
-            self._ask_ahead(block.index)
+            if self.plan.ahead:
+                self._ask_ahead(block.index)
             self._block(target, fresh, n, first, block.index)
 
     def _ask_ahead(self, block: Value) -> None:
@@ -308,9 +311,8 @@ class Partials:
             x_here = f.element(x, f.mul(o.index, f.i64(plan.step * plan.cin)), self.kind)
             g_here = f.element(g, f.mul(o.index, f.i64(plan.cout)), self.kind)
             for u in range(unroll):
-                if plan.ahead and not plan.depthwise:
-                    self._ask(x_here, u * plan.step * plan.cin, self.x_ahead)
-                    self._ask(g_here, u * plan.cout, self.g_ahead)
+                self._ask(x_here, u * plan.step * plan.cin, self.x_ahead)
+                self._ask(g_here, u * plan.cout, self.g_ahead)
                 columns = [
                     self._vector(g_here, u * plan.cout + v * plan.lanes, v, masks)
                     for v in range(plan.vectors)

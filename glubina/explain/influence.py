@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -132,28 +132,24 @@ def _total(start: Vertex, end: Vertex, seed: Array) -> Array:
     return back.get(start, np.zeros(start.shape, seed.dtype))
 
 
+def _reached(start: Vertex, beside: Callable[[Vertex], Iterable[Vertex]]) -> set[Vertex]:
+    """The vertices that steps from one to those beside it lead to, and the start itself."""
+    found, stack = {start}, [start]
+    while stack:
+        new = set(beside(stack.pop())) - found
+        found |= new
+        stack += new
+    return found
+
+
 def _led_from(start: Vertex) -> set[Vertex]:
     """The vertices to which there is a way from the start, and that itself."""
-    found = {start}
-    stack = [start]
-    while stack:
-        for edge in stack.pop().outgoing:
-            if edge.target not in found:
-                found.add(edge.target)
-                stack.append(edge.target)
-    return found
+    return _reached(start, lambda vertex: (edge.target for edge in vertex.outgoing))
 
 
 def _leading_to(end: Vertex) -> set[Vertex]:
     """The vertices from which there is a way to the end, and that itself."""
-    leads = {end}
-    stack = [end]
-    while stack:
-        for edge in stack.pop().incoming:
-            if edge.source not in leads:
-                leads.add(edge.source)
-                stack.append(edge.source)
-    return leads
+    return _reached(end, lambda vertex: (edge.source for edge in vertex.incoming))
 
 
 def _seed(end: Vertex, index: tuple[int, ...] | None) -> Array:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from glubina.graph import origins
 from glubina.graph.batching import at_all_steps
-from glubina.graph.node import Node, rebuild, remake, topological
+from glubina.graph.node import Node, boundary, rebuild, remake, topological
 from glubina.graph.ops import broadcast, input
 from glubina.graph.ops.scan import (
     PARAMETER,
@@ -275,16 +275,4 @@ class _Lift:
 
     def _cuts(self, roots: Iterable[Node]) -> list[Node]:
         """The nodes that the remaining body reads from outside."""
-        found: dict[Node, None] = {}
-        seen: set[Node] = set()
-        stack = list(roots)
-        while stack:
-            node = stack.pop()
-            if node in seen:
-                continue
-            seen.add(node)
-            if node.op is PARAMETER or self._moves_before(node):
-                found[node] = None
-            else:
-                stack.extend(reversed(node.sources))
-        return list(found)
+        return boundary(roots, lambda n: n.op is PARAMETER or self._moves_before(n))

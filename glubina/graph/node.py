@@ -128,6 +128,23 @@ def topological(outputs: Iterable[Node]) -> list[Node]:
     return order
 
 
+def boundary(roots: Iterable[Node], ends: Callable[[Node], bool]) -> list[Node]:
+    """The first nodes at which `ends` holds on the ways from roots to what they read, each once."""
+    found: dict[Node, None] = {}
+    seen: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if ends(node):
+            found[node] = None
+        else:
+            stack.extend(reversed(node.sources))
+    return list(found)
+
+
 def rebuild(
     outputs: Sequence[Node], change: Callable[[Node, tuple[Node, ...]], Node]
 ) -> list[Node]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from glubina.graph.node import Node, topological
+from glubina.graph.node import Node, boundary, topological
 from glubina.graph.ops.elementwise import add, full_like
 from glubina.graph.ops.movement import sum as total
 from glubina.graph.ops.scan import PARAMETER, Loop, inside, parameter, replaced, result
@@ -119,20 +119,12 @@ class _Reverse:
     def _kept(self, roots: Sequence[Node], forward: set[Node]) -> list[Node]:
         """What of the forward step the reverse reads: parameters, and what is stored."""
         dear = _dear(forward)
-        found: dict[Node, None] = {}
-        seen: set[Node] = set()
-        stack = list(roots)
-        while stack:
-            node = stack.pop()
-            if node in seen:
-                continue
-            seen.add(node)
+
+        def stays(node: Node) -> bool:
             moves = node.op.family == "movement" and node.op.name != "slice"
-            if node in forward and (node.op is PARAMETER or (node in dear and not moves)):
-                found[node] = None
-            else:
-                stack.extend(node.sources)
-        return list(found)
+            return node in forward and (node.op is PARAMETER or (node in dear and not moves))
+
+        return boundary(roots, stays)
 
 
 def _dear(forward: set[Node]) -> set[Node]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from glubina.graph import ops
-from glubina.graph.node import Node
+from glubina.graph.node import Node, boundary
 from glubina.graph.ops.scan import PARAMETER
 from glubina.tensor.base import TensorBase, made, wrap
 from glubina.tensor.cell import Leaf
@@ -58,22 +58,8 @@ def _ends(node: Node, known: set[Node]) -> bool:
 
 def _read(values: Iterable[Node], known: set[Node]) -> tuple[list[Node], list[Node]]:
     """What lies at the beginning of the values: of the known nodes, and the other leaves."""
-    inputs: dict[Node, None] = {}
-    others: dict[Node, None] = {}
-    seen: set[Node] = set()
-    stack = list(values)
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if node in known:
-            inputs[node] = None
-        elif _ends(node, known):
-            others[node] = None
-        else:
-            stack.extend(reversed(node.sources))
-    return list(inputs), list(others)
+    met = boundary(values, lambda node: _ends(node, known))
+    return [n for n in met if n in known], [n for n in met if n not in known]
 
 
 def _tensors(value: Any) -> Iterable[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glubina.graph.node import Node, rebuild, remake, topological
+from glubina.graph.node import Node, boundary, rebuild, remake, topological
 from glubina.graph.ops.host import is_host
 from glubina.graph.ops.source import INPUT, input
 from glubina.runtime.buffer import Buffer
@@ -58,19 +58,12 @@ class Segments:
 
     def _carried(self, later: Sequence[Node], number: int) -> list[Node]:
         """The nodes of this part or earlier ones that later parts read."""
-        found: dict[Node, None] = {}
-        seen: set[Node] = set()
-        stack = list(later)
-        while stack:
-            node = stack.pop()
-            if node in seen:
-                continue
-            seen.add(node)
-            if self._round[node] > number or (node.op.family in CHEAP and node.sources):
-                stack.extend(node.sources)
-            elif node.op.family != "source":
-                found[node] = None
-        return list(found)
+
+        def ends(node: Node) -> bool:
+            light = node.op.family in CHEAP and bool(node.sources)
+            return self._round[node] <= number and not light
+
+        return [node for node in boundary(later, ends) if node.op.family != "source"]
 
     def run(self, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> None:
         """Read the inputs' buffers, fill the outputs'."""
