@@ -20,11 +20,11 @@ from glubina.graph.simplify import simplify
 from glubina.runtime.buffer import Buffer
 from glubina.runtime.limits import OutOfMemoryError
 from glubina.tensor import locks
-from glubina.tensor.cell import Leaf, buffer_of_number
+from glubina.tensor.cell import Leaf, buffer_of_number, leaf_of_buffer
 from glubina.tensor.errors import IndexRangeError, TraceError
 from glubina.tensor.ranges import Sites, located
 from glubina.tensor.segments import Segments, has_calls
-from glubina.tensor.structure import Key, with_fresh_leaves, without_variables
+from glubina.tensor.structure import Key, substituted, with_fresh_leaves, without_variables
 
 if TYPE_CHECKING:
     from glubina.runtime.plan import Plan
@@ -98,6 +98,11 @@ class Compiled:
         except (RuntimeError, IndexRangeError) as error:
             self._raise_located(error, inputs, sites)
             raise
+
+    def with_values(self, inputs: Sequence[Buffer]) -> list[Node]:
+        """The outputs as a graph of their own on the inputs' values."""
+        leaves = [leaf_of_buffer(b, n.shape, n.dtype) for b, n in zip(inputs, self.graph[1])]
+        return substituted(self.graph[0], dict(zip(self.graph[1], leaves)))
 
     def finished(self, error: BaseException) -> int:
         """How many steps were done when Ctrl-C came, if nothing is left to do after them."""

@@ -230,6 +230,10 @@ def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffe
         if done or (detector is None and compiled.finished(error)):
             for leaf, buffer in zip(leaves, outputs):  # Ctrl-C: all of it is done, or none
                 leaf.buffer = buffer
+        elif not isinstance(error, Exception) or isinstance(error, MemoryError):
+            replaced = zip(compiled.replaces, olds)
+            befores = [inputs[take] if take >= 0 else old for take, old in replaced]
+            _put_back(targets, leaves, compiled.with_values(inputs), befores)
         else:
             saved = _saved(compiled, error, inputs, outputs)
             for number, (leaf, take) in enumerate(zip(leaves, compiled.replaces)):
@@ -238,6 +242,20 @@ def _run(compiled: programs.Compiled, targets: list[_Target], inputs: list[Buffe
                 else:
                     _give_up(leaf, inputs[take] if take >= 0 else olds[number], error)
         raise
+
+
+def _put_back(
+    targets: list[_Target], leaves: list[Leaf], nodes: list[Node], befores: list[Buffer | None]
+) -> None:
+    """Leave pending what never ran; who has seen the leaves finds the way to their values."""
+    for target, leaf, node, before in zip(targets, leaves, nodes, befores):
+        leaf.origin = node
+        if type(target) is Cell:
+            target.leaf = None
+            if target.node is not leaf:
+                target.before = before
+                continue
+        leaf.before = before
 
 
 def _saved(
@@ -254,10 +272,8 @@ def _give_up(leaf: Leaf, old: Buffer | None, error: BaseException) -> None:
     """An update keeps the old value; what had none raises the error when it is asked for."""
     if old is not None and old.nbytes == leaf.size * leaf.dtype.itemsize:
         leaf.buffer = old
-    elif isinstance(error, Exception):
-        leaf.error = error
     else:
-        leaf.error = GraphError("this value is not there: working it out was interrupted (Ctrl-C)")
+        leaf.error = error
 
 
 def _leaf(target: _Target) -> Leaf:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from glubina.graph.autodiff import expand
@@ -127,5 +127,9 @@ def with_fresh_leaves(
             if leaf.buffer is not None:
                 buffers[id(leaf.buffer)] = fresh
         table[leaf] = fresh
-    found = rebuild(outputs, lambda node, sources: table.get(node) or remake(node, sources))
-    return found, inputs, numbers
+    return substituted(outputs, table), inputs, numbers
+
+
+def substituted(outputs: Sequence[Node], table: Mapping[Node, Node]) -> list[Node]:
+    """A copy of the graph with other nodes in the places of some."""
+    return rebuild(outputs, lambda node, sources: table.get(node) or remake(node, sources))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import linecache
+import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -23,6 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+ROOMS = ("glubina/tensor", "glubina/runtime")
 X = np.random.default_rng(0).normal(size=(320, 12)).astype(np.float32)
 Y = np.random.default_rng(1).integers(0, 3, 320)
 
@@ -152,6 +157,63 @@ def test_an_ordinary_step_is_done_as_a_whole() -> None:
         assert all((p.numpy() == values[0]).all() for p in parameters)
         step()
         assert parameters[0].numpy()[0, 0] == values[0] - 1
+
+
+@contextmanager
+def interrupted_at(number: int) -> Iterator[list[int]]:
+    """Ctrl-C at the given line of the engine that is run, and how many lines of it were."""
+    count = [0]
+
+    def line(frame: FrameType, event: str, argument: Any) -> Any:
+        text = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        # (a signal cannot come between the last line of a block and the release of its lock)
+        if event == "line" and not text.lstrip().startswith("with "):
+            count[0] += 1
+            if count[0] == number:
+                raise KeyboardInterrupt
+        return line
+
+    def call(frame: FrameType, event: str, argument: Any) -> Any:
+        path = frame.f_code.co_filename
+        return line if any(f"{os.sep}{room}{os.sep}" in path for room in ROOMS) else None
+
+    sys.settrace(call)
+    try:
+        yield count
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(None)
+
+
+@pytest.mark.parametrize("rows", [8, 400], ids=["interpreted", "compiled"])
+def test_nothing_is_lost_wherever_it_is_interrupted(rows: int) -> None:
+    """First values and random numbers that wait are still to be had, and the same ones."""
+
+    def values(number: int) -> tuple[int, list[np.ndarray[Any, Any]]]:
+        gl.manual_seed(0)
+        layer = nn.Linear(12, 20)
+        x, mask = gl.rand((rows, 12)), gl.bernoulli(gl.full((rows, 20), 0.5))
+        counted = gl.zeros((20,))
+        counted.numpy()
+        with interrupted_at(number) as count:
+            counted += (layer(x) * mask).sum(0)
+            counted.numpy()
+        y = layer(x)
+        loss = (y * mask).square().mean()
+        loss.backward()
+        assert layer.weight.grad is not None
+        found = (y, mask, counted, loss, layer.weight.grad, layer.bias)
+        return count[0], [t.numpy() for t in found]
+
+    lines, wanted = values(0)
+    lines, _ = values(0)  # without making programs
+    for number in range(1, lines + 1):
+        _, found = values(number)
+        if not found[2].any():  # the statement had not been executed
+            found[2] = wanted[2]
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_compilation_interrupted() -> None:
