@@ -33,6 +33,9 @@ PLOTS := $(VENV)/installed-plots
 TEST  := $(VENV)/installed-plots+test
 DOCS  := $(VENV)/installed-docs
 
+# the tests go on in as many processes as there are cores, at most four
+TOGETHER := --numprocesses auto --maxprocesses 4 --dist worksteal
+
 # --- tasks ---
 
 demo: $(PLOTS)  ## train the default job on real data and show the result
@@ -46,7 +49,7 @@ test: $(TEST)  ## lint, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(TOGETHER)
 
 test-slow: $(TEST)  ## the tests that take minutes, which `make test` leaves out
 	$(BIN)/python -m pytest -m slow
