@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glubina.graph import origins
 from glubina.graph.autodiff import expand
@@ -21,6 +22,7 @@ from glubina.runtime.buffer import Buffer
 from glubina.tensor.cell import Cell, Leaf
 from glubina.tensor.errors import AnomalyError
 from glubina.tensor.findings import Bindings, investigate, unexplained
+from glubina.tensor.journal import Journal
 from glubina.tensor.mode import mode
 from glubina.tensor.sight import names_in_sight
 
@@ -34,33 +36,78 @@ class Detector:
     def __init__(self, watch: origins.Origins) -> None:
         self.watch = watch
         self.recordings: dict[Any, dict[Any, list[Any]]] = {}
+        self._journal: tuple[object, Journal] | None = None
+
+    def journal(
+        self, runner: object, inputs: Sequence[Buffer], outputs: Sequence[Buffer]
+    ) -> Journal:
+        """The journal of a run that overwrites some of its inputs.
+
+        It is begun anew unless the run before was one of the same `runner` on the same memory.
+        """
+        own = set(map(id, outputs))
+        places = [place for place, buffer in enumerate(inputs) if id(buffer) in own]
+        if self._journal is not None:
+            last, journal = self._journal
+            if last is runner and journal.leads_to(places, inputs):
+                return journal
+        self._journal = None  # before the memory for the next one is taken
+        journal = Journal(places, inputs)
+        self._journal = runner, journal
+        return journal
+
+    def forget(self) -> None:
+        """End the journal: something else overwrites what it tells of."""
+        self._journal = None
 
     def check(
         self,
         nodes: Sequence[Node],
         outputs: Sequence[Buffer],
         bindings: Callable[[Sequence[Node]], Bindings],
-        cells: Mapping[Leaf, Cell] | None = None,
         homes: Sequence[Leaf] = (),
     ) -> None:
         """Raise AnomalyError if an output is not finite, and not because the user meant it so.
 
-        nodes: what the outputs are the values of. bindings: gives the values of a graph's inputs.
-        cells: of a leaf the cell that it was read from, where a function was recorded. homes: the
-        leaves that the outputs become the values of.
+        nodes: what the outputs are the values of. bindings: gives the values of a graph's inputs,
+        which are still there. homes: the leaves that the outputs become the values of.
         """
-        if all_finite(nodes, outputs):
-            return
+        if not all_finite(nodes, outputs):
+            self.find(nodes, first_nan(nodes, outputs), bindings, homes=homes)
+
+    def find(
+        self,
+        nodes: Sequence[Node],
+        spoiled: Spoiled | None,
+        bindings: Callable[[Sequence[Node]], Bindings],
+        cells: Mapping[Leaf, Cell] | None = None,
+        homes: Sequence[Leaf] = (),
+    ) -> None:
+        """Go through the graph and raise AnomalyError, unless the infinities are on purpose.
+
+        spoiled: the first value with a NaN. cells: of a leaf the cell that it was read from, where
+        a function was recorded.
+        """
         with self.watch.passing():
             plain = expand(nodes)
         name = _names(self.watch, cells or {}, dict(zip(nodes, homes, strict=False)))
         finding = investigate(plain, bindings(plain), self.watch, name)
+        if finding is None and spoiled is not None:
+            finding = unexplained(*spoiled, self.watch)
         if finding is not None:
             raise AnomalyError(finding)
-        for node, buffer in zip(nodes, outputs, strict=True):
-            value = buffer.array(node.shape, node.dtype)
-            if node.dtype.kind == "f" and np.isnan(value).any():
-                raise AnomalyError(unexplained(node, value.copy(), self.watch))
+
+
+Spoiled = tuple[Node, NDArray[Any]]
+
+
+def first_nan(nodes: Sequence[Node], outputs: Sequence[Buffer]) -> Spoiled | None:
+    """The first node whose value has a NaN, and a copy of that."""
+    for node, buffer in zip(nodes, outputs, strict=True):
+        value = buffer.array(node.shape, node.dtype)
+        if node.dtype.kind == "f" and np.isnan(value).any():
+            return node, value.copy()
+    return None
 
 
 def all_finite(nodes: Sequence[Node], buffers: Sequence[Buffer]) -> bool:
@@ -84,9 +131,9 @@ class detect_anomaly:
 
     The text names the operation, forward, backward or in the update; the layer's path; the line;
     the values that went in. What was computed before the bad step stays as it was. Steps cost
-    little more than otherwise (updates go into new memory, and results are looked at); functions
-    compiled before are recorded anew. Infinities that are given on purpose, such as a mask of
-    -inf, are none.
+    little more than otherwise (the results are looked at; a compiled function's state is copied
+    now and then, other updates go into new memory); functions compiled before are recorded anew.
+    Infinities that are given on purpose, such as a mask of -inf, are none.
 
     >>> with gl.detect_anomaly():
     ...     model.fit(x, y)
@@ -99,6 +146,8 @@ class detect_anomaly:
         stack = ExitStack()
         watch = stack.enter_context(origins.watching())
         self._stack.append((stack, mode.detector))
+        if mode.detector is not None:
+            mode.detector.forget()
         mode.detector = Detector(watch)
         return mode.detector
 

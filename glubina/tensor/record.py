@@ -11,7 +11,7 @@ from glubina.graph.node import Node
 from glubina.runtime.buffer import Buffer
 from glubina.runtime.limits import OutOfMemoryError
 from glubina.tensor import locks, programs
-from glubina.tensor.anomaly import all_finite
+from glubina.tensor.anomaly import all_finite, first_nan
 from glubina.tensor.cell import Cell, Leaf, leaf_of_array, leaf_of_buffer
 from glubina.tensor.convert import settled
 from glubina.tensor.errors import TraceError
@@ -204,10 +204,7 @@ class Recording:
 
     def _replay(self, arguments: list[Cell]) -> Any:
         inputs = self._gather(arguments, 1)
-        detector = mode.detector
-        outputs: list[Buffer] | None = None
-        if detector is None:
-            outputs = if_own(self.changed, inputs, self.places) if self.changed else []
+        outputs = if_own(self.changed, inputs, self.places) if self.changed else []
         own = outputs is not None
         if outputs is None:
             outputs = self._destinations(inputs)
@@ -215,17 +212,23 @@ class Recording:
             for number in self.anew:  # in rising order: each falls into its place
                 outputs.insert(number, Buffer(self.outputs[number][1]))
         outputs += [Buffer(size) for _, size, _ in self.results]
+        detector = mode.detector
+        journal = None if detector is None else detector.journal(self, inputs, outputs)
         done = 0
         try:
-            if detector is None:
-                self.program.run(inputs, outputs, self.sites)
-            else:
-                self._run_checked(detector, inputs, outputs)
+            self.program.run(inputs, outputs, self.sites)
             done = 1
+            if detector is not None and not self._is_finite(outputs):
+                done = 0
+                self._find(detector, inputs, outputs)
+                self.program.run(inputs, outputs, self.sites)  # infinite on purpose
+                done = 1
+            if journal is not None:
+                journal.add(inputs)
             return self._finish(arguments, inputs, outputs, 1, own)
         except BaseException as error:
             # Ctrl-C waits for the program: all that it does is done, or nothing
-            if done or (detector is None and self.program.finished(error)):
+            if done or self.program.finished(error):
                 self._finish(arguments, inputs, outputs, 1, own)
             else:
                 self._finish_draws(0)
@@ -235,25 +238,24 @@ class Recording:
         """Where the changed cells' values go: into their own memory, if it may be overwritten."""
         found = []
         for (take, size, _), target in zip(self.outputs, self.targets):
-            if mode.detector is not None:  # what is overwritten could not be gone through again
-                found.append(Buffer(size))
-            elif take >= 0 and type(target) is Cell and is_own(target, inputs, take):
+            if take >= 0 and type(target) is Cell and is_own(target, inputs, take):
                 found.append(inputs[take])
             else:
                 found.append(Buffer(size))
         return found
 
-    def _run_checked(self, detector: Detector, inputs: list[Buffer], outputs: list[Buffer]) -> None:
-        """Run once, and raise AnomalyError if a result is not finite."""
-        self.program.run(inputs, outputs, self.sites)
+    def _find(self, detector: Detector, inputs: list[Buffer], outputs: list[Buffer]) -> None:
+        """Undo a run with a result that is not finite; AnomalyError if that is not on purpose."""
         assert self.graph is not None
         nodes, leaves = self.graph
+        spoiled = first_nan(nodes, outputs)
+        detector.journal(self, inputs, outputs).undo(inputs, outputs, self.program.run)
 
         def bindings(_: object) -> dict[Node, Any]:
             pairs = zip(leaves, inputs, strict=True)
             return {leaf: buffer.array(leaf.shape, leaf.dtype) for leaf, buffer in pairs}
 
-        detector.check(nodes, outputs, bindings, self.reads)
+        detector.find(nodes, spoiled, bindings, self.reads)
 
     def _finish_draws(self, steps: int) -> None:
         for draws in self.draws:
@@ -324,6 +326,8 @@ class Recording:
             return 1, self.replay([])
         outputs += [Buffer(size) for _, size, _ in self.results]
         before = [] if mode.detector is None else _contents(inputs, outputs)
+        if mode.detector is not None:
+            mode.detector.forget()
         ran = 0
         try:
             ran = self.program.run_many(inputs, outputs, most, _SLICE, self.sites)

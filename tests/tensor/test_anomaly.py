@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -331,3 +332,100 @@ def test_in_a_loop_over_time() -> None:
     assert (finding.kind, finding.operation) == ("infinity", "scan")
     assert finding.origin is not None
     assert finding.origin.layer == "RNN"
+
+
+def _trained(
+    detective: bool, steps: int, spoilt: int | None = None, view: bool = False
+) -> tuple[list[np.ndarray[Any, Any]], int]:
+    """Weights and moments after so many compiled steps of two turns; the step that failed."""
+    gl.manual_seed(3)
+    network = nn.Sequential(nn.Linear(6, 40), nn.BatchNorm1d(40), nn.Dropout(0.3), nn.Linear(40, 2))
+    optimizer = optim.Adam(network.parameters(), lr=0.01)
+
+    @gl.compile
+    def step(x: gl.Tensor) -> gl.Tensor:
+        loss = gl.sqrt(network(x).square().sum() + x.sum())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    held, failed = None, steps
+    with gl.detect_anomaly() if detective else nullcontext():
+        for number in range(steps):
+            x = np.random.default_rng(number).random((8 if number % 7 else 5, 6))
+            x = (x if number != spoilt else -1e4 * x).astype(np.float32)
+            if view and number == 9:
+                held = network[0].weight.numpy(copy=False)
+            if number == 12:
+                network[3].bias.data.mul_(0.5)
+            try:
+                step(gl.tensor(x))
+            except AnomalyError:
+                failed = number
+                break
+    del held
+    state = {**network.state_dict(), **flattened(optimizer.state_dict())}
+    return [np.asarray(value) for value in state.values()], failed
+
+
+def flattened(state: dict[str, Any]) -> dict[str, Any]:
+    """The tensors in an optimizer's state."""
+    found: dict[str, Any] = {}
+
+    def walk(name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, part in value.items():
+                walk(f"{name}.{key}", part)
+        elif isinstance(value, (gl.Tensor, np.ndarray)):
+            found[name] = value.numpy() if isinstance(value, gl.Tensor) else value
+
+    walk("optimizer", state)
+    return found
+
+
+@pytest.mark.parametrize("view", [False, True], ids=["", "a weight looked at"])
+@pytest.mark.parametrize("spoilt", [1, 8, 15, 16, 17, 33, 40])
+def test_a_step_that_overwrote_its_state_is_undone(spoilt: int, view: bool) -> None:
+    """Every value is what it was before the bad step, bit for bit."""
+    found, failed = _trained(True, 50, spoilt, view)
+    wanted, _ = _trained(False, spoilt)
+    assert failed == spoilt
+    assert len(found) == len(wanted) > 10
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_step_with_infinities_on_purpose_is_done_in_place_too() -> None:
+    gl.manual_seed(0)
+    w = gl.zeros(4, requires_grad=True)
+    total = gl.zeros(4)
+
+    @gl.compile
+    def step(mask: gl.Tensor) -> gl.Tensor:
+        total.add_(gl.softmax(w + mask, axis=0).detach())
+        return w + mask
+
+    mask = gl.tensor(np.array([0, 0, -np.inf, -np.inf], np.float32))
+    with gl.detect_anomaly():
+        for _ in range(20):
+            assert np.isinf(step(mask).numpy()).sum() == 2
+    np.testing.assert_array_equal(total.numpy(), [10, 10, 0, 0])
+
+
+def test_a_detective_within_another() -> None:
+    w = gl.zeros(3, requires_grad=True)
+
+    @gl.compile
+    def step(x: gl.Tensor) -> None:
+        w.data.add_(gl.sqrt(x))
+
+    one, bad = gl.tensor([1.0, 1, 1]), gl.tensor([1.0, -1, 1])
+    with gl.detect_anomaly():
+        step(one)
+        with gl.detect_anomaly():
+            step(one)
+        step(one)
+        with pytest.raises(AnomalyError):
+            step(bad)
+    np.testing.assert_array_equal(w.numpy(), [3, 3, 3])
