@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from glubina import _command as _command
 from glubina.graph import tracebacks as _tracebacks
 from glubina.graph.names import missing as _missing
 from glubina.tensor import *  # noqa: F403 - these are the names of `gl`

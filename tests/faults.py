@@ -6,7 +6,7 @@ a run costs a fraction of a second. A fault is a text; several are joined by com
     write:7, fsync:7, rename:7, renamed:7   SIGKILL half-way in the seventh write of a file, before
                                             its flush, before its renaming, after it
     time:0.35                               SIGKILL after so many seconds
-    stop:0.35, term:0.35                    SIGINT, SIGTERM after so many seconds
+    stop:0.35, term:0.35, hangup:0.35       SIGINT, SIGTERM, SIGHUP after so many seconds
     full:5-9, readonly:5-9                  "no space left", "read-only" in the writes five to nine
     clock:-1e8                              the clock is wrong by so many seconds
 """
@@ -28,7 +28,12 @@ from typing import Any, BinaryIO
 ROOT = Path(__file__).resolve().parent.parent
 COUNTED = ("write", "fsync", "rename", "renamed")
 ERRORS = {"full": errno.ENOSPC, "readonly": errno.EROFS}
-SIGNALS = {"time": signal.SIGKILL, "stop": signal.SIGINT, "term": signal.SIGTERM}
+SIGNALS = {
+    "time": signal.SIGKILL,
+    "stop": signal.SIGINT,
+    "term": signal.SIGTERM,
+    "hangup": signal.SIGHUP,
+}
 
 
 class Stream:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from glubina.cli.errors import reported
-from glubina.cli.usage import Group
+from glubina.cli.start import awake
+from glubina.cli.usage import Group, path
 from glubina.cli.version import installed_version
 
 app = typer.Typer(
@@ -24,13 +25,16 @@ app = typer.Typer(
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads to compute with (default: all that are free).")
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", parser=path, help="The folder of a finished run.")
+]
 
 
 def main() -> None:
     """The entry point of the command `glubina`."""
     try:
-        app(prog_name="glubina")
+        with awake():
+            app(prog_name="glubina")
     except KeyboardInterrupt:  # before the command itself had begun
         typer.echo("interrupted", err=True)
         raise SystemExit(130) from None
@@ -91,14 +95,18 @@ def train(
     threads: Threads = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The run's folder (default: runs/<time>-<recipe>)."),
+        typer.Option(
+            metavar="DIR", parser=path, help="The run's folder (default: runs/<time>-<recipe>)."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run that is in the folder.")
     ] = False,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Go on with a run that was stopped, to the same end."),
+        typer.Option(
+            metavar="RUN", parser=path, help="Go on with a run that was stopped, to the same end."
+        ),
     ] = None,
     save_steps: Annotated[
         int | None,
@@ -141,7 +149,8 @@ def evaluate(
 def predict(
     run: Run,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Images, .npy, .npz or .csv files.")
+        list[Path],
+        typer.Argument(metavar="FILE...", parser=path, help="Images, .npy, .npz or .csv files."),
     ],
     threads: Threads = None,
     invert: Annotated[
@@ -173,7 +182,7 @@ def data(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write report.json and examples.png there."),
+        typer.Option(metavar="DIR", parser=path, help="Write report.json and examples.png there."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -217,7 +226,9 @@ def explain(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="A folder, or a file (.html, .svg, .txt); default: the run's."
+            metavar="PATH",
+            parser=path,
+            help="A folder, or a file (.html, .svg, .txt); default: the run's.",
         ),
     ] = None,
 ) -> None:

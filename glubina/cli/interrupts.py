@@ -1,4 +1,4 @@
-"""What a person is told while a run goes on: warnings as notes, and how to go on after a stop."""
+"""What a person is told while a run goes on: notes, and how to go on after a stop."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 import typer
+
+from glubina.files.errors import reason
+from glubina.train.interrupts import ENDING
+from glubina.train.output import Output
 
 
 @contextmanager
@@ -19,7 +23,8 @@ def noted() -> Iterator[None]:
     """In the block warnings are notes of one line, without the place in the code."""
 
     def show(message: Any, *rest: Any) -> None:
-        typer.echo(f"note: {message}", err=True)
+        with suppress(OSError):  # of a note, a run does not end
+            typer.echo(f"note: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show  # type: ignore[assignment]
@@ -27,18 +32,45 @@ def noted() -> Iterator[None]:
 
 
 @contextmanager
+def lasting() -> Iterator[None]:
+    """In the block the standard output may break off or be full: a note says so, and it goes on."""
+    before: Any = sys.stdout
+
+    def told(error: OSError) -> None:
+        with suppress(OSError):
+            problem = reason(error)
+            typer.echo(f"note: the output is lost ({problem}); training goes on", err=True)
+
+    if before is None:
+        yield
+        return
+    output: Any = Output(before, told)
+    sys.stdout = output
+    try:
+        yield
+    finally:
+        sys.stdout = before
+        output.end()
+
+
+@contextmanager
 def stoppable(again: str) -> Iterator[None]:
-    """A Ctrl-C or a SIGTERM ends the block in order, and the person is told how to go on.
+    """A Ctrl-C, SIGTERM or SIGHUP ends the block in order; the person is told how to go on.
 
     again: the command that does. While `fit` saves checkpoints it minds the signals itself.
     """
 
     def terminated(number: int, frame: FrameType | None) -> None:
-        print(f"interrupted by SIGTERM. To go on: {again}", file=sys.stderr, flush=True)
+        with suppress(OSError):
+            name = signal.Signals(number).name
+            print(f"interrupted by {name}. To go on: {again}", file=sys.stderr, flush=True)
         raise SystemExit(128 + number)
 
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, terminated) if main else None
+    before = {}
+    for number in ENDING if main else ():
+        if signal.getsignal(number) not in (None, signal.SIG_IGN):  # (nohup)
+            before[number] = signal.signal(number, terminated)
     try:
         yield
     except KeyboardInterrupt as error:
@@ -46,5 +78,5 @@ def stoppable(again: str) -> Iterator[None]:
             raise
         raise KeyboardInterrupt(f"interrupted. To go on: {again}") from None
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, known in before.items():
+            signal.signal(number, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from glubina.cli.errors import CommandError
 from glubina.cli.figures import confusion_table, figures, table
-from glubina.cli.interrupts import noted, stoppable
+from glubina.cli.interrupts import lasting, noted, stoppable
 from glubina.cli.plan import Options, Plan
 from glubina.cli.version import installed_version
 from glubina.data import Preprocessing
@@ -116,6 +117,7 @@ def _resume(name: str | None, options: Options, wishes: Wishes, quiet: bool) -> 
         _train(recipe, plan, folder, None, options, wishes, quiet=quiet)
 
 
+@lasting()
 def _train(
     recipe: Recipe,
     plan: Plan,
@@ -126,7 +128,7 @@ def _train(
     *,
     quiet: bool,
 ) -> None:
-    again = f"glubina train {recipe.name} --resume {folder.path}"
+    again = f"glubina train {recipe.name} --resume {shlex.quote(str(folder.path))}"
     resume = wishes.resume is not None
     with noted(), stoppable(again):
         try:
@@ -202,13 +204,19 @@ def _require_free(folder: RunFolder, overwrite: bool) -> None:
         return
     if folder.has_checkpoints() and not folder.is_finished():
         raise CommandError(
-            f"{folder.path} holds a run that is not finished; go on with --resume {folder.path}, "
+            f"{folder.path} holds a run that is not finished; go on with --resume "
+            f"{shlex.quote(str(folder.path))}, "
             "name another folder, or replace the run with --overwrite"
         )
     if folder.model.exists():
         raise CommandError(
             f"{folder.path} already holds a finished run; name another folder, "
             "or replace the run with --overwrite"
+        )
+    if strangers := folder.strangers():
+        raise CommandError(
+            f"{folder.path} holds {' and '.join(path.name for path in strangers)}, which the run "
+            "would replace; name another folder, or replace what is there with --overwrite"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -10,6 +11,13 @@ from typer.core import TyperGroup
 
 # typer hands on one class of the library below it, which is another library in newer versions
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def path(text: str) -> Path:
+    """The path that was given; an empty one (of a variable that is not set) is refused."""
+    if not text:
+        raise typer.BadParameter("it is empty, and a path was expected")
+    return Path(text)
 
 
 class Group(TyperGroup):

@@ -66,6 +66,8 @@ def make_folder(folder: Path) -> None:
     """Make the folder and those above it that are missing, durably."""
     missing = []
     while not folder.exists():
+        if folder.is_symlink():
+            raise FileNotFoundError(errno.ENOENT, f"{folder} is a link to nothing that is there")
         missing.append(folder)
         folder = folder.parent
     for made in reversed(missing):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: noted, so that the step can be finished and saved."""
+"""Ctrl-C, SIGTERM, SIGHUP in training: noted, so that the step can be finished and saved."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP: the terminal was closed, or the connection to it is lost
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+SIGNALS = (signal.SIGINT, *ENDING)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -18,7 +20,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Terminated(SystemExit):
-    """Training was ended by SIGTERM after the step was finished and saved: exit code 143."""
+    """Training was ended by SIGTERM or SIGHUP, the step finished and saved: exit code 143, 129."""
 
 
 class Signals:
@@ -41,10 +43,11 @@ class Signals:
             signal.signal(*self._before.popitem())
 
     def leave(self, text: str) -> NoReturn:
-        """End the training for the signal: KeyboardInterrupt, or an exit with code 143."""
-        if self.caught == signal.SIGTERM:
-            print(text, file=sys.stderr, flush=True)
-            raise Terminated(128 + signal.SIGTERM)
+        """End the training for the signal: KeyboardInterrupt, or an exit with code 128 + number."""
+        if self.caught is not None and self.caught in ENDING:
+            with suppress(OSError):  # nobody may be there to read it
+                print(text, file=sys.stderr, flush=True)
+            raise Terminated(128 + self.caught)
         raise Interrupted(text)
 
     @contextmanager

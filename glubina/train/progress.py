@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from glubina.train.callbacks import Callback
 from glubina.train.history import Logs
+from glubina.train.output import Output
 
 LINE_EVERY = 0.2  # seconds at least between the lines of finished epochs
 
@@ -17,6 +18,7 @@ class ProgressBar(Callback):
 
     A bar for the running epoch where the output is a terminal (unless `bar=False`), and a line
     for every finished epoch; of very short epochs only some get a line, the last one always.
+    Where the output breaks off, training goes on without.
     """
 
     def __init__(self, bar: bool = True, stream: TextIO | None = None) -> None:
@@ -29,7 +31,9 @@ class ProgressBar(Callback):
         from rich.live import Live
         from rich.text import Text
 
-        self._console = Console(file=self._stream or sys.stdout, highlight=False, soft_wrap=True)
+        stream: Any = self._stream or sys.stdout
+        shown = None if stream is None else Output(stream)  # (Python has none where it is closed)
+        self._console = Console(file=cast(TextIO, shown), highlight=False, soft_wrap=True)
         self._text = Text
         self._live: Live | None = None
         if self._wanted and self._console.is_terminal:

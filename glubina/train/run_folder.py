@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,16 @@ class RunFolder:
     def clear_checkpoints(self) -> None:
         """Remove the checkpoints."""
         Checkpoints(self.checkpoints).clear()
+
+    def strangers(self) -> list[Path]:
+        """The files of another program that have the names of a run's files."""
+        if self.settings.exists():
+            with suppress(FileError):
+                if "recipe" in self.read_settings():
+                    return []
+            return [self.settings]
+        files = (self.model, self.weights, self.metrics, self.history, self.curves, self.confusion)
+        return [file for file in files if file.exists()]
 
     def clear(self) -> None:
         """Remove a run's files, whatever there is of them. Raises FileError if one stays."""
