@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from glubina.codegen import driver
 from glubina.runtime import observers
 from glubina.runtime.apart import apart
+from glubina.runtime.arenas import SHARED
 from glubina.runtime.buffer import Buffer
 from glubina.runtime.frame import Frame
 from glubina.runtime.loader import load
@@ -18,6 +19,10 @@ from glubina.runtime.team import TEAM, native_driver
 from glubina.runtime.work import call_flags, deserves_threads
 
 _KEPT_FRAMES = 2
+
+# what things take, in bytes and words: an object linked (whole pages), a call or a kernel's figures
+_PART = 24 << 10
+_WORD, _CALL = 40, 16
 
 
 class ProgramError(RuntimeError):
@@ -65,6 +70,15 @@ class Program:
     def memory(self) -> int:
         """Bytes of working memory that a run needs beside its inputs and outputs."""
         return self.plan.arena_bytes
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes itself: code, plan, and the memory of one run at rest."""
+        library, plan = self._library, self.plan
+        code = 2 * library.nbytes + _PART * library.parts
+        words = _WORD * sum(_CALL + len(call.args) for call in plan.calls)
+        arena = 0 if plan.arena_bytes > SHARED else plan.arena_bytes
+        return code + words + _WORD * _CALL * (len(plan.table) + len(plan.kernels)) + arena
 
     def run(
         self, inputs: Sequence[Buffer], outputs: Sequence[Buffer], threads: int | None = None

@@ -24,6 +24,7 @@ from glubina.tensor.errors import AnomalyError
 from glubina.tensor.findings import Bindings, investigate, unexplained
 from glubina.tensor.journal import Journal
 from glubina.tensor.mode import mode
+from glubina.tensor.recent import Recent
 from glubina.tensor.sight import names_in_sight
 
 
@@ -35,7 +36,7 @@ class Detector:
 
     def __init__(self, watch: origins.Origins) -> None:
         self.watch = watch
-        self.recordings: dict[Any, dict[Any, list[Any]]] = {}
+        self.recordings: dict[Any, Recent[Any]] = {}
         self._journal: tuple[object, Journal] | None = None
 
     def journal(

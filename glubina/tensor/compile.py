@@ -10,18 +10,29 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import numpy as np
 
-from glubina.tensor import locks
+from glubina.tensor import locks, programs
 from glubina.tensor.base import TensorBase
 from glubina.tensor.cell import Cell
 from glubina.tensor.convert import as_tensor
 from glubina.tensor.errors import TraceError
 from glubina.tensor.mode import mode
+from glubina.tensor.recent import Recent
 from glubina.tensor.record import Recording, record
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _MANY_RECORDINGS = 8
+_MOST_ALIKE = 16  # recordings of one signature, which Python values told apart
+
+
+def _weight(key: Hashable, recordings: tuple[Recording, ...]) -> int:
+    return programs.key_bytes(key) + recordings[0].program.weight
+
+
+def remembered() -> Recent[tuple[Recording, ...]]:
+    """An empty table of a function's recordings by signature."""
+    return Recent(programs.MOST_BYTES, _weight)
 
 
 class Compiled(Generic[P, R]):
@@ -39,7 +50,7 @@ class Compiled(Generic[P, R]):
             functools.update_wrapper(self, function)
         self._function = function
         self._keep = keep_gradients
-        self._recordings: dict[Hashable, list[Recording]] = {}
+        self._recordings = remembered()
         self._count = 0
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -66,19 +77,17 @@ class Compiled(Generic[P, R]):
     def _find(self, key: Hashable, args: Any, kwargs: Any) -> Recording:
         known = self._recordings
         if mode.detector is not None:  # which needs to know where the nodes come from
-            known = mode.detector.recordings.setdefault(self, {})
-        recordings = known.get(key)
-        if recordings is None:
-            recordings = known[key] = []
-        for recording in recordings:
+            known = mode.detector.recordings.setdefault(self, remembered())
+        for recording in known.young.get(key, ()):
             if recording.holds():
                 return recording
         with locks.work:
+            recordings = known.get(key) or ()
             for recording in recordings:
-                if recording.holds():  # another thread has made it meanwhile
+                if recording.holds():  # it was forgotten almost, or another thread has made it
                     return recording
             recording = record(self._function, args, kwargs, self._keep)
-            recordings.insert(0, recording)
+            known.put(key, (recording, *recordings[: _MOST_ALIKE - 1]))
         self._count += 1
         if self._count % _MANY_RECORDINGS == 0:
             warnings.warn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -50,7 +51,7 @@ class debug:
                 raise ValueError(f"debug: {item!r} is none of {', '.join(LADDER)}, nor a number")
         self._names = names
         self._file = file
-        self._shown: set[int] = set()
+        self._shown: weakref.WeakSet[programs.Compiled] = weakref.WeakSet()
         self._times: dict[int, tuple[Plan, int, list[int]]] = {}
         self._end: Callable[[], None] | None = None
 
@@ -80,9 +81,9 @@ class debug:
         print(text, file=self._file or sys.stderr)
 
     def _show(self, compiled: programs.Compiled) -> None:
-        if id(compiled) in self._shown:
+        if compiled in self._shown:
             return
-        self._shown.add(id(compiled))
+        self._shown.add(compiled)
         outputs, inputs, replaces = compiled.graph
         if compiled.plan is None:
             self._write("runs in the interpreter, node by node:\n" + graph_text(outputs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from glubina.tensor import locks
 from glubina.tensor.cell import Leaf, buffer_of_number, leaf_of_buffer
 from glubina.tensor.errors import IndexRangeError, TraceError
 from glubina.tensor.ranges import Sites, located
+from glubina.tensor.recent import Recent
 from glubina.tensor.segments import Segments, has_calls
 from glubina.tensor.structure import Key, substituted, with_fresh_leaves, without_variables
 
@@ -86,6 +88,12 @@ class Compiled:
                 raise
             self.plan = self._program.plan
             self.takes = list(self.plan.donated)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes itself, without what it computes."""
+        graph = _NODE * len(topological(self.graph[0]))
+        return graph if self.plan is None else graph + self._program.weight
 
     def run(
         self, inputs: Sequence[Buffer], outputs: Sequence[Buffer], sites: Sites | None = None
@@ -153,9 +161,24 @@ def _explain(
 watchers: list[Callable[[Compiled], None]] = []
 """Called before each run; see `glubina.tensor.debug`."""
 
-_compiled: dict[Key, Compiled] = {}
+MOST_BYTES = 128 << 20
+"""Each of the two generations of structures that are remembered takes no more than this."""
+
+_NODE = 1000  # bytes of a node of a graph with all that hangs on it
+_WORD = 24  # bytes of an entry of a key
+
+_compiled: Recent[Compiled] = Recent(MOST_BYTES, lambda key, one: one.weight + key_bytes(key))
+# also those that a recording still holds: they are not made a second time
+_alive: weakref.WeakValueDictionary[Key, Compiled] = weakref.WeakValueDictionary()
+_made = Counter({"structures": 0, "programs": 0})
 _places: Counter[origins.Place] = Counter()
 _MANY = 32
+_MOST_PLACES = 4096  # cells of a notebook are new lines each time they are run
+
+
+def key_bytes(key: Any) -> int:
+    """About how many bytes a structure's key takes."""
+    return sum(map(key_bytes, key)) + _WORD if isinstance(key, tuple) else _WORD
 
 
 def find(
@@ -166,23 +189,42 @@ def find(
     merge: bool = True,
 ) -> Compiled:
     """What runs this structure, made when the structure is new."""
-    compiled = _compiled.get(key)
-    if compiled is None:
-        with origins.passing():
-            compiled = _compiled[key] = Compiled(outputs, leaves, updates, merge)
-        if not compiled.interpreted:
-            _count_place()
+    compiled = _compiled.young.get(key)
+    return _sought(key, outputs, leaves, updates, merge) if compiled is None else compiled
+
+
+def _sought(
+    key: Key, outputs: Sequence[Node], leaves: Sequence[Leaf], updates: Sequence[int], merge: bool
+) -> Compiled:
+    """What runs a structure that was not asked for lately."""
+    with locks.work:
+        compiled = _compiled.get(key)
+        if compiled is not None:
+            return compiled
+        compiled = _alive.get(key)
+        if compiled is None:
+            with origins.passing():
+                compiled = Compiled(outputs, leaves, updates, merge)
+            _made["structures"] += 1
+            if not compiled.interpreted:
+                _made["programs"] += 1
+                _count_place()
+            _alive[key] = compiled
+        _compiled.put(key, compiled)
     return compiled
 
 
 def programs_compiled() -> int:
-    """How many programs this process has made (structures for the interpreter do not count)."""
-    return sum(not compiled.interpreted for compiled in _compiled.values())
+    """How many programs this process has made (structures for the interpreter do not count).
+
+    One that was forgotten and made again (see `MOST_BYTES`) counts again.
+    """
+    return _made["programs"]
 
 
 def structures_seen() -> int:
-    """How many different computations this process has run."""
-    return len(_compiled)
+    """How many different computations this process has run; see `programs_compiled`."""
+    return _made["structures"]
 
 
 def _count_place() -> None:
@@ -190,6 +232,8 @@ def _count_place() -> None:
     place = origins.user_place(sys._getframe())
     if place is None:
         return
+    if len(_places) > _MOST_PLACES:
+        _places.clear()
     _places[place] += 1
     if _places[place] == _MANY:
         warnings.warn(

@@ -18,6 +18,7 @@ from glubina.tensor.anomaly import leaf_values
 from glubina.tensor.base import made
 from glubina.tensor.cell import Cell, Leaf, leaf_of_buffer, placeholder
 from glubina.tensor.mode import mode
+from glubina.tensor.recent import Recent
 from glubina.tensor.segments import has_calls
 from glubina.tensor.structure import Key, structure
 
@@ -171,11 +172,17 @@ def _within(
 
 # with more sets of other targets than this, a structure is worked out without them
 _MOST_SETS = 4
-_sets: dict[Key, set[Key]] = {}
+_MOST_BYTES = 32 << 20  # of them, twice
+_sets: Recent[set[Key]] = Recent(_MOST_BYTES, lambda key, _: 2 * programs.key_bytes(key))
 
 
 def _is_welcome(key: Key, others: Key) -> bool:
-    known = _sets.setdefault(key, set())
+    known = _sets.young.get(key)
+    if known is None:
+        known = _sets.get(key)
+        if known is None:
+            known = set()
+            _sets.put(key, known)
     if others not in known:
         if len(known) >= _MOST_SETS:
             return False

@@ -13,6 +13,7 @@ from glubina.graph.techniques import TECHNIQUES, left_out
 from glubina.nn import functional as F
 from glubina.runtime import observers
 from glubina.tensor import programs
+from glubina.tensor.recent import Recent
 
 
 def _network() -> Any:
@@ -41,7 +42,9 @@ def _network() -> Any:
 
 def _results(monkeypatch: pytest.MonkeyPatch, without: str) -> tuple[list[Any], list[str]]:
     monkeypatch.setenv("GLUBINA_WITHOUT", without)
-    monkeypatch.setattr(programs, "_compiled", {})  # it is asked for when a program is made
+    # it is asked for when a program is made
+    monkeypatch.setattr(programs, "_compiled", Recent(1 << 30, lambda key, value: 1))
+    monkeypatch.setattr(programs, "_alive", {})
     kinds: list[str] = []
 
     def look(event: Any) -> None:
