@@ -18,9 +18,10 @@ if sys.platform != "win32":
 
 LOCK = ".lock"
 
-# The folders that this process holds: the system's lock does not keep a process from itself.
-_held: set[tuple[int, Path]] = set()
-_checking = threading.Lock()
+# The folders that this process holds (its number, theirs: a folder may have several names): the
+# system's lock does not keep a process from itself, and is gone when any handle is closed.
+_held: set[tuple[int, int, int]] = set()
+_checking = threading.RLock()  # re-entrant, as a handler of signals may come while it is held
 
 
 class LockedError(FileError):
@@ -36,8 +37,8 @@ def locked(folder: str | os.PathLike[str], doing: str = "at work") -> Iterator[N
     FileError where the folder cannot be written.
     """
     path = Path(folder).resolve()
-    mine = os.getpid(), path
     with _checking:
+        mine = os.getpid(), *_number(path)
         if mine in _held:
             raise LockedError(path, f"this process is {doing} in this folder already")
         handle = _acquire(path, doing)
@@ -45,11 +46,30 @@ def locked(folder: str | os.PathLike[str], doing: str = "at work") -> Iterator[N
     try:
         yield
     finally:
-        _held.discard(mine)
-        if os.getpid() == mine[0]:
-            with suppress(OSError):
-                os.unlink(path / LOCK)  # while it is held: whoever waits sees that it is gone
-        os.close(handle)
+        with _checking:  # nobody may have the lock again before the handle is closed
+            if os.getpid() == mine[0]:
+                with suppress(OSError):
+                    os.unlink(path / LOCK)  # while it is held: whoever waits sees that it is gone
+            os.close(handle)
+            _held.discard(mine)
+
+
+def _number(folder: Path) -> tuple[int, int]:
+    """What tells the folder from all others."""
+    try:
+        known = os.stat(folder)
+    except OSError as error:
+        raise FileError(folder, f"the folder cannot be written: {reason(error)}") from error
+    return known.st_dev, known.st_ino
+
+
+def _after_fork() -> None:
+    global _checking
+    _checking = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _acquire(folder: Path, doing: str) -> int:
