@@ -65,7 +65,7 @@ def parse_json(content: bytes, deepest: int = DEEPEST, *, infinite: bool = False
     deepest: how many brackets may stand in brackets. infinite: NaN and the infinities are let pass.
     """
     text = content.decode("utf-8")  # its error is a ValueError, and so is the parser's
-    _check_depth(text, deepest)
+    require_shallow(text, deepest)
     strict: Any = {} if infinite else {"parse_constant": _no_constant, "parse_float": _finite}
     value = json.loads(text, object_pairs_hook=_unique, **strict)
     if "\\u" in text:  # half of a pair of UTF-16 is no text, and cannot be written anywhere
@@ -96,8 +96,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _check_depth(text: str, deepest: int) -> None:
-    """Refuse deep nesting before the parser recurses into it. Brackets in strings do not count."""
+def require_shallow(text: str, deepest: int = DEEPEST) -> None:
+    """Raise ValueError for deep nesting, before a parser recurses into it, and for too many parts.
+
+    Brackets in strings do not count.
+    """
     depth = count = 0
     for found in _TOKEN.finditer(text):
         bracket = found[0]

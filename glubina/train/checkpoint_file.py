@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from glubina.files import DamagedFileError, FileError, pack, unpack, write_tensors
-from glubina.files.json_file import parse_json
+from glubina.files.json_file import parse_json, require_shallow
 from glubina.files.tensors import read_with_metadata
 
 FORMAT, VERSION = "glubina checkpoint", 1
 STATE = "state.json"
-_NAME = re.compile(r"epoch-\d+-step-\d+\.safetensors")
+_NAME = re.compile(r"epoch-(\d+)-step-(\d+)\.safetensors")
 
 
 class CheckpointError(FileError):
@@ -28,10 +28,15 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     """Write a state as one file, atomically.
 
     The arrays are the file's tensors; everything else is JSON, the bytes of the tensor
-    "state.json". The library's version and a checksum of all of it are in the header.
+    "state.json". The library's version and a checksum of all of it are in the header. Raises
+    FileError if the disk does not take it, and for a state that would not be read again.
     """
     packed, arrays = pack(dict(state))
     text = json.dumps(packed, ensure_ascii=False, allow_nan=False).encode()
+    try:
+        require_shallow(text.decode())
+    except ValueError as error:
+        raise FileError(path, f"its state cannot be kept: {error}; use arrays") from error
     arrays[STATE] = np.frombuffer(text, np.uint8)
     write_tensors(path, arrays, {"format": FORMAT, "version": str(VERSION)})
 
@@ -64,6 +69,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 def name_of(epoch: int, step: int) -> str:
     """The name of the checkpoint in an epoch after so many of its steps."""
     return f"epoch-{epoch:06d}-step-{step:08d}.safetensors"
+
+
+def place_of(path: Path) -> tuple[int, int] | None:
+    """The epoch and its step in a checkpoint's name; None for a file that is none by its name."""
+    found = _NAME.fullmatch(path.name)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _is_state(state: Any) -> bool:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from glubina.files import DamagedFileError, FileError, locked, require_writable
+from glubina.files.errors import reason
 from glubina.tensor.arguments import above_zero, whole
 from glubina.train.checkpoint_file import (
     CheckpointError,
     name_of,
+    place_of,
     read_checkpoint,
     write_checkpoint,
 )
@@ -64,7 +66,9 @@ class Checkpoints:
         """The checkpoints that there are, the oldest first."""
         if not self.folder.is_dir():
             return []
-        return sorted(path for path in self.folder.glob(f"epoch-*{SUFFIX}") if path.is_file())
+        places = {path: place_of(path) for path in self.folder.glob(f"epoch-*{SUFFIX}")}
+        found = [(place, path) for path, place in places.items() if place and path.is_file()]
+        return [path for _, path in sorted(found)]
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -114,9 +118,15 @@ class Checkpoints:
         return weights
 
     def clear(self) -> None:
-        """Remove the checkpoints, and the folder if nothing else is in it."""
+        """Remove the checkpoints, and the folder if nothing else is in it.
+
+        Raises FileError if one stays.
+        """
         for path in [*self.files(), *self.folder.glob(f"epoch-*{SUFFIX}{DAMAGED}")]:
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise FileError(path, f"cannot be removed: {reason(error)}") from error
         with suppress(OSError):
             self.folder.rmdir()
 
@@ -220,9 +230,10 @@ class Saving:
     def _prune(self) -> None:
         """Remove what need not be kept."""
         assert self.last is not None
-        best, last = None if self._best is None else self._best["file"], self.last.name
+        best, files = None if self._best is None else self._best["file"], self.plan.files()
         # newer ones than the one just written are no use: damaged ones that could not be put aside
-        others = [p for p in self.plan.files() if p.name != best and p.name <= last]
+        until = files.index(self.last) + 1 if self.last in files else 0
+        others = [path for path in files[:until] if path.name != best]
         for path in others[: -self.plan.keep]:
             with suppress(OSError):
                 path.unlink()

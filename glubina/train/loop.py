@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +15,7 @@ from glubina.train.callbacks import Callback, require_figure
 from glubina.train.checkpoint_file import CheckpointError
 from glubina.train.checkpoints import Saving
 from glubina.train.history import Logs
-from glubina.train.interrupts import Signals
+from glubina.train.interrupts import Interrupted, Signals, Terminated
 from glubina.train.jobs import Validate
 from glubina.train.protocol import behaving
 from glubina.train.state import Parts, Position, differences
@@ -245,9 +245,26 @@ class Loop:
                 begun.append(callback)
             with behaving(self.session.model, training=True):
                 yield
-        finally:
-            for callback in begun:
-                callback.on_train_end()
+        except BaseException as error:
+            for name, other in _tell_ended(begun):  # it must not hide the one that came first
+                told = f"{name}.on_train_end failed: {other}"
+                error.add_note(told)
+                if isinstance(error, (Interrupted, Terminated)):
+                    warnings.warn(told, RuntimeWarning, stacklevel=6)
+            raise
+        for _, failed in _tell_ended(begun):
+            raise failed
+
+
+def _tell_ended(callbacks: Iterable[Callback]) -> list[tuple[str, Exception]]:
+    """Tell each that training has ended, whatever another one raises; the errors by class."""
+    errors = []
+    for callback in callbacks:
+        try:
+            callback.on_train_end()
+        except Exception as error:
+            errors.append((type(callback).__name__, error))
+    return errors
 
 
 def _overrides(callback: Callback, name: str) -> bool:

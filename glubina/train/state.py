@@ -44,6 +44,9 @@ class Position:
         counts = [values[name] for name in ("epoch", "step", "total")]
         if not all(type(count) is int and 0 <= count < 2**62 for count in counts):
             raise ValueError(f"{counts} are no epoch and steps")
+        used = [values[name] for name in ("epoch_seconds", "seconds")]
+        if not all(type(time) is float and 0 <= time < 2.0**62 for time in used):
+            raise ValueError(f"{used} are no seconds")
         return cls(**values)
 
     @property

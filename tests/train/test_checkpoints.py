@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -105,6 +106,22 @@ def test_the_best_stays(tmp_path: Path) -> None:
     again.begin(resume=True)
     assert not again.better({"val_loss": 2.0})
     assert again.better({"val_loss": 1.9})
+
+
+def test_the_newest_is_that_of_the_latest_step(tmp_path: Path) -> None:
+    plan = Checkpoints(tmp_path, keep=2)
+    saving = Saving(plan)
+    mine = tmp_path / "epoch-notes.safetensors"
+    mine.write_bytes(b"a file of the person's own")
+    state = {"position": {}, "settings": {}, "model": {}}
+    for epoch, step in ((999_998, 0), (999_999, 99_999_999), (999_999, 100_000_000), (10**6, 0)):
+        assert saving.write(state, epoch, step) is None
+    assert names(tmp_path) == ["999999-step-100000000", "1000000-step-00000000"]
+    found = plan.newest(put_aside=True)
+    assert found is not None
+    assert found[0].name == "epoch-1000000-step-00000000.safetensors"
+    plan.clear()
+    assert [*tmp_path.iterdir()] == [mine]
 
 
 def test_weights_of_the_best(tmp_path: Path) -> None:
@@ -318,7 +335,8 @@ def test_states_that_do_not_fit(tmp_path: Path) -> None:
     path = Checkpoints(tmp_path).files()[-1]
     state = read_checkpoint(path)
     for name in ("position", "model", "optimizer", "run", "random", "callbacks", "history"):
-        for wrong in ({}, {"epoch": []}, {"state": 3}):
+        timed = {**state["position"], "seconds": "many"}
+        for wrong in ({}, {"epoch": []}, {"state": 3}, *([timed] if name == "position" else [])):
             if (name, wrong) != ("callbacks", {}):
                 write_checkpoint(path, {**state, name: wrong})
                 with pytest.raises(CheckpointError, match="does not fit this training"):
@@ -387,6 +405,54 @@ def test_a_disk_that_fails_does_not_end_training(
     with pytest.warns(RuntimeWarning, match="was not written .*no space left.*training goes on"):
         fit(tmp_path, epochs=4)
     assert names(tmp_path) == ["000004-step-00000000", "000005-step-00000000"]
+
+
+def test_a_state_that_would_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    whole = {"position": {}, "settings": {}, "model": {}}
+    saving = Saving(Checkpoints(tmp_path))
+    assert saving.write({**whole, "callbacks": [[]] * 10_000}, 1, 0) is None
+    with pytest.warns(RuntimeWarning, match="it has more than 1000000 lists and objects"):
+        assert saving.write({**whole, "callbacks": [(1, 2)] * 500_000}, 2, 0) is not None
+    found = Checkpoints(tmp_path).newest()
+    assert found is not None
+    assert found[0].name.startswith("epoch-000001")
+
+
+def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    fit(tmp_path)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(FileError, match=r"epoch-000002.*cannot be removed: read-only file system"):
+        Checkpoints(tmp_path).clear()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_callback_that_fails_at_the_end_hides_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    ended = []
+
+    class Fails(Callback):
+        def on_train_end(self) -> None:
+            ended.append("fails")
+            raise FileError(tmp_path, "no space left")
+
+    class Last(Callback):
+        def on_train_end(self) -> None:
+            ended.append("last")
+
+    wrong = [Fails(), Send(number, 2), Last()]
+    with (
+        pytest.warns(RuntimeWarning, match=r"Fails\.on_train_end failed: .*no space left"),
+        pytest.raises((Interrupted, Terminated)),
+    ):
+        fit(tmp_path, callbacks=wrong)
+    assert ended == ["fails", "last"]
+    with pytest.raises(FileError, match="no space left"):
+        fit(None, callbacks=[Fails(), Last()])
+    assert ended == ["fails", "last"] * 2
 
 
 def test_plain_attributes() -> None:
