@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from glubina.files.errors import reason
-from glubina.train.interrupts import ENDING
+from glubina.train.interrupts import SIGNALS
 from glubina.train.output import Output
 
 
@@ -59,8 +59,12 @@ def stoppable(again: str) -> Iterator[None]:
 
     again: the command that does. While `fit` saves checkpoints it minds the signals itself.
     """
+    came: list[int] = []
 
-    def terminated(number: int, frame: FrameType | None) -> None:
+    def stopped(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         with suppress(OSError):
             name = signal.Signals(number).name
             print(f"interrupted by {name}. To go on: {again}", file=sys.stderr, flush=True)
@@ -68,15 +72,23 @@ def stoppable(again: str) -> Iterator[None]:
 
     main = threading.current_thread() is threading.main_thread()
     before = {}
-    for number in ENDING if main else ():
+    for number in SIGNALS if main else ():
         if signal.getsignal(number) not in (None, signal.SIG_IGN):  # (nohup)
-            before[number] = signal.signal(number, terminated)
+            before[number] = signal.signal(number, stopped)
     try:
         yield
     except KeyboardInterrupt as error:
         if str(error):
             raise
         raise KeyboardInterrupt(f"interrupted. To go on: {again}") from None
+    except Exception:
+        # what a signal raises within another library's compiled code, that may make an error of
+        # its own of ("incompatible function arguments")
+        if not came:
+            raise
+        if came[-1] == signal.SIGINT:
+            raise KeyboardInterrupt(f"interrupted. To go on: {again}") from None
+        raise SystemExit(128 + came[-1]) from None
     finally:
         for number, known in before.items():
             signal.signal(number, known)

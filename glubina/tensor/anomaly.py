@@ -6,13 +6,11 @@ is not finite the step is gone through again, node by node in the interpreter, o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from glubina.graph import origins
@@ -22,6 +20,7 @@ from glubina.runtime.buffer import Buffer
 from glubina.tensor.cell import Cell, Leaf
 from glubina.tensor.errors import AnomalyError
 from glubina.tensor.findings import Bindings, investigate, unexplained
+from glubina.tensor.finite import all_finite, first_nan
 from glubina.tensor.journal import Journal
 from glubina.tensor.mode import mode
 from glubina.tensor.recent import Recent
@@ -79,7 +78,7 @@ class Detector:
     def find(
         self,
         nodes: Sequence[Node],
-        spoiled: Spoiled | None,
+        spoiled: tuple[Node, NDArray[Any]] | None,
         bindings: Callable[[Sequence[Node]], Bindings],
         cells: Mapping[Leaf, Cell] | None = None,
         homes: Sequence[Leaf] = (),
@@ -97,31 +96,6 @@ class Detector:
             finding = unexplained(*spoiled, self.watch)
         if finding is not None:
             raise AnomalyError(finding)
-
-
-Spoiled = tuple[Node, NDArray[Any]]
-
-
-def first_nan(nodes: Sequence[Node], outputs: Sequence[Buffer]) -> Spoiled | None:
-    """The first node whose value has a NaN, and a copy of that."""
-    for node, buffer in zip(nodes, outputs, strict=True):
-        value = buffer.array(node.shape, node.dtype)
-        if node.dtype.kind == "f" and np.isnan(value).any():
-            return node, value.copy()
-    return None
-
-
-def all_finite(nodes: Sequence[Node], buffers: Sequence[Buffer]) -> bool:
-    """Whether the values of nodes have neither NaN nor infinity."""
-    with np.errstate(all="ignore"):
-        for node, buffer in zip(nodes, buffers, strict=True):
-            if node.dtype.kind != "f":
-                continue
-            value = buffer.array((node.size,), node.dtype)
-            # the sum of squares is quick, and finite unless something is not (or it overflows)
-            if not math.isfinite(np.dot(value, value)) and not np.isfinite(value).all():
-                return False
-    return True
 
 
 # -- for users ------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from glubina.graph.node import Node
 from glubina.runtime.buffer import Buffer
 from glubina.runtime.limits import OutOfMemoryError
 from glubina.tensor import locks, programs
-from glubina.tensor.anomaly import all_finite, first_nan
 from glubina.tensor.cell import Cell, Leaf, leaf_of_array, leaf_of_buffer
 from glubina.tensor.convert import settled
 from glubina.tensor.errors import TraceError
+from glubina.tensor.finite import all_finite, first_nan
 from glubina.tensor.mode import mode
 from glubina.tensor.outline import Outline, Place, outlined
 from glubina.tensor.ownership import if_own, is_own
