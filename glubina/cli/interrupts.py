@@ -53,6 +53,14 @@ def lasting() -> Iterator[None]:
         output.end()
 
 
+class _Terminated(SystemExit):
+    """SIGTERM came."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated(128 + number)
+
+
 @contextmanager
 def stoppable(again: str) -> Iterator[None]:
     """A Ctrl-C, SIGTERM or SIGHUP ends the block in order; the person is told how to go on.

@@ -100,18 +100,48 @@ class Plan:
         if unknown:
             raise DamagedFileError(folder.settings, f"is damaged: its {unknown[0]!r} is missing")
         saved = replace(self, **{field.name: known[field.name] for field in fields(self)})
+        wrong = _impossible(saved)
+        if wrong:
+            value = getattr(saved, wrong)
+            raise DamagedFileError(folder.settings, f"is damaged: {wrong!r} is {value!r:.40}")
+        saved._require_asked(folder, options)
+        return saved
+
+    def _require_asked(self, folder: RunFolder, options: Options) -> None:
+        """CommandError for an option that says something else than the plan."""
         wrong = []
         for name, given in asdict(options).items():
-            if name != "threads" and given is not None and getattr(saved, name) != given:
+            if name != "threads" and given is not None and getattr(self, name) != given:
                 option = "--" + name.replace("_", "-")
-                was = getattr(saved, name)
+                was = getattr(self, name)
                 wrong.append(f"{option} {given} was given, and it has {_shown(was)}")
         if wrong:
             raise CommandError(
                 f"{folder.path} is a run with other settings: {'; '.join(wrong)}. A run goes on "
                 "with its own settings: leave the options out, or begin a new run"
             )
-        return saved
+
+
+def _impossible(plan: Plan) -> str | None:
+    """The name of a setting that no run is begun with; None if all can be."""
+
+    def whole(value: Any, least: int) -> bool:
+        return type(value) is int and least <= value < 2**63
+
+    def real(value: Any) -> bool:
+        return type(value) in (int, float)
+
+    possible = {
+        "recipe": type(plan.recipe) is str,
+        "epochs": whole(plan.epochs, 1),
+        "batch_size": whole(plan.batch_size, 1),
+        "learning_rate": real(plan.learning_rate) and 0 < plan.learning_rate < float("inf"),
+        "patience": plan.patience is None or whole(plan.patience, 1),
+        "augment": type(plan.augment) is str,
+        "ema": plan.ema is None or (real(plan.ema) and 0 <= plan.ema < 1),
+        "seed": whole(plan.seed, 0),
+    }
+    return next((name for name, fits in possible.items() if not fits), None)
 
 
 def _shown(value: Any) -> str:

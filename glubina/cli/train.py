@@ -107,7 +107,7 @@ def _resume(name: str | None, options: Options, wishes: Wishes, quiet: bool) -> 
             return
         if not known:
             folder.save_settings(plan.settings())
-        version = known.get("versions", {}).get("glubina", installed_version())
+        version = _version(known)
         if version != installed_version():
             typer.echo(
                 f"note: the run was begun with glubina {version}, this is {installed_version()}: "
@@ -187,6 +187,13 @@ def _train(
         folder.save_settings(_finished(folder, data, history))
         folder.clear_checkpoints()
     _report(history, found, folder)
+
+
+def _version(known: dict[str, Any]) -> str:
+    """The library's version that a run was begun with; this one's where that is not told."""
+    versions = known.get("versions")
+    told = versions.get("glubina") if isinstance(versions, dict) else None
+    return told if isinstance(told, str) and told.isprintable() else installed_version()
 
 
 def _callbacks(recipe: Recipe, plan: Plan, folder: RunFolder) -> list[Callback]:

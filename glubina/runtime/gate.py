@@ -22,6 +22,7 @@ class Gate:
         self._changed = threading.Condition()
         self._inside = 0
         self._shut = False
+        self._has_lock = False  # llvmlite's
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -43,18 +44,24 @@ class Gate:
             self._shut = True
             self._changed.wait_for(lambda: not self._inside, _PATIENCE)
         ffi.lib._lock.__enter__()  # llvmlite's own, around its short calls
+        self._has_lock = True
 
     def after_fork(self) -> None:
-        """In the parent: let them in again."""
-        ffi.lib._lock.__exit__(None, None, None)
+        """In the parent: let them in again (also where Ctrl-C came into the waiting)."""
+        self._free_lock()
         with self._changed:
             self._shut = False
             self._changed.notify_all()
 
     def in_child(self) -> None:
         """In the child, which has one thread."""
-        ffi.lib._lock.__exit__(None, None, None)
+        self._free_lock()
         self._begin()
+
+    def _free_lock(self) -> None:
+        if self._has_lock:
+            self._has_lock = False
+            ffi.lib._lock.__exit__(None, None, None)
 
 
 gate = Gate()

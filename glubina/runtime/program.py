@@ -102,9 +102,8 @@ class Program:
 
         Quicker by the look at each buffer; whether they fit the plan is not checked.
         """
-        frame = self._take_frame()
+        frame = self._take_frame(addresses)
         try:
-            self._pack(frame.addresses, 0, 0, *addresses)
             wanted = threads or TEAM.threads
             if wanted != frame.wanted or frame.threads > TEAM.size:
                 self._set_threads(frame, wanted)
@@ -113,12 +112,6 @@ class Program:
             elif self._call(frame.job_address, TEAM.address):
                 raise self._error(frame)
             self._put_back(frame)
-        except struct.error:
-            frame.end()
-            count = len(self.plan.inputs) + len(self.plan.outputs)
-            raise ValueError(
-                f"a program with {count} inputs and outputs was given {len(addresses)}"
-            ) from None
         except BaseException as error:
             _mark(error, frame)
             frame.end()
@@ -143,9 +136,8 @@ class Program:
             raise ValueError(f"the number of steps should be at least 1, it is {steps}")
         self._check(inputs, outputs)
         addresses = [buffer.address for buffer in (*inputs, *outputs)]
-        frame = self._take_frame()
+        frame = self._take_frame(addresses)
         try:
-            self._pack(frame.addresses, 0, 0, *addresses)
             self._set_threads(frame, threads or TEAM.threads)
             deadline = 0 if seconds is None else time.monotonic_ns() + int(seconds * 1e9)
             frame.set_steps(steps, deadline)
@@ -162,11 +154,19 @@ class Program:
             raise
         return done
 
-    def _take_frame(self) -> Frame:
+    def _take_frame(self, addresses: Sequence[int]) -> Frame:
+        """A frame for a run at these addresses, in which no step is done yet."""
         try:
             frame = self._frames.pop()
         except IndexError:
             frame = Frame(self.plan, self._library.addresses, self._flags)
+        try:
+            self._pack(frame.addresses, 0, 0, *addresses)
+        except struct.error:
+            count = len(self.plan.inputs) + len(self.plan.outputs)
+            raise ValueError(
+                f"a program with {count} inputs and outputs was given {len(addresses)}"
+            ) from None
         frame.begin()
         return frame
 

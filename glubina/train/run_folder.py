@@ -26,6 +26,7 @@ from glubina.files import (
     write_json,
     write_tensors,
 )
+from glubina.files.atomic import flush_folder
 from glubina.files.documents import HEADING
 from glubina.files.errors import reason
 from glubina.train.checkpoints import Checkpoints
@@ -114,6 +115,7 @@ class RunFolder:
                 continue
             except OSError as error:
                 raise FileError(folder, f"cannot be made: {reason(error)}") from error
+            flush_folder(runs)  # what is kept in it is lost if it is
             return cls(require_writable(folder))
 
     @classmethod

@@ -6,14 +6,22 @@ import json
 import os
 import random
 import shutil
+import signal
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults import COUNTED, Ended, Nursery
 
-from glubina.files import locked, sha256
+from glubina.cli.interrupts import stoppable
+from glubina.cli.plan import Options, Plan
+from glubina.cli.train import _version
+from glubina.cli.version import installed_version
+from glubina.files import DamagedFileError, locked, sha256
+from glubina.recipes import find
+from glubina.train import RunFolder
 
 PLAN = ("--epochs", 4, "--seed", 5, "--patience", 2, "--augment", "shift:1", "--ema", 0.9)
 OPTIONS = (*PLAN, "--save-steps", 20, "--quiet")
@@ -113,11 +121,11 @@ def test_signals_save_and_say_how_to_go_on(
 ) -> None:
     long = ("train", "digits", "--epochs", 500, "--quiet")
     nursery.run(*long, "--output", tmp_path / "first", fault="stop:2")
-    for signal, code in (("stop", 130), ("term", 143)):
-        run = tmp_path / signal
-        ended = nursery.run(*long, "--output", run, fault=f"{signal}:2")
+    for fault, code in (("stop", 130), ("term", 143)):
+        run = tmp_path / fault
+        ended = nursery.run(*long, "--output", run, fault=f"{fault}:2")
         assert ended.code == code, ended.text
-        name = {"stop": "SIGINT", "term": "SIGTERM"}[signal]
+        name = {"stop": "SIGINT", "term": "SIGTERM"}[fault]
         last = ended.text.splitlines()[-1]
         assert last.startswith(f"training was interrupted by {name} in epoch "), ended.text
         assert last.endswith(f"To go on: glubina train digits --resume {run}")
@@ -157,6 +165,47 @@ def test_what_cannot_go_on(nursery: Nursery, whole: tuple[Path, Ended], tmp_path
     del settings["sha256"]
     (run / "settings.json").write_text(json.dumps({**settings, "batch_size": 16}))
     assert "is of a training with batch_size 32, not 16" in refused("--resume", run)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("recipe", [3, None]),
+        ("epochs", ["3", 0, -1, 1.5, True, 2**63]),
+        ("batch_size", [0, None, [8]]),
+        ("learning_rate", ["x", -1, 0, None]),
+        ("patience", ["a", 0]),
+        ("augment", [5, None]),
+        ("ema", ["a", 3, -0.5]),
+        ("seed", [-1, "1", 2**70, None]),
+    ],
+)
+def test_settings_that_no_run_begins_with(tmp_path: Path, name: str, values: list[Any]) -> None:
+    plan = Plan.of(find("digits"), Options())
+    known, folder = asdict(plan), RunFolder(tmp_path)
+    assert plan.resumed(folder, known, Options()) == plan
+    for value in values:
+        with pytest.raises(DamagedFileError, match=rf"settings.json: is damaged: '{name}' is "):
+            plan.resumed(folder, {**known, name: value}, Options())
+
+
+@pytest.mark.parametrize("versions", [None, 3, {}, {"glubina": [1]}, {"glubina": "\x1b[2J"}])
+def test_a_version_that_is_none_is_not_told(versions: Any) -> None:
+    assert _version({"versions": versions}) == installed_version()
+    assert _version({"versions": {"glubina": "0.0.7"}}) == "0.0.7"
+
+
+def test_sigterm_is_told_once_and_stays_ignored(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised, stoppable("do it again"):
+        signal.raise_signal(signal.SIGTERM)
+    assert raised.value.code == 143
+    assert capsys.readouterr().err == "interrupted by SIGTERM. To go on: do it again\n"
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with stoppable("do it again"):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        assert signal.signal(signal.SIGTERM, before) is signal.SIG_IGN
 
 
 def test_a_damaged_checkpoint_falls_back(

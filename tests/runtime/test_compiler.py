@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from glubina.runtime.compiler import (
     compile_kernels,
     unbundle,
 )
+from glubina.runtime.gate import Gate
 from glubina.runtime.loader import LoadError, load
 
 
@@ -158,3 +160,26 @@ def test_the_driver_is_valid_for_other_machines(triple: str) -> None:
     assert "$" not in text
     flushed = {"x86_64": "ldmxcsr", "aarch64": "set.fpcr", "arm64": "set.fpcr"}
     assert flushed.get(triple.split("-")[0], "ret i64 0") in text
+
+
+def test_ctrl_c_while_a_fork_waits_leaves_the_gate_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gate._changed, "wait_for", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        gate.before_fork()
+    monkeypatch.undo()
+    gate.after_fork()
+    entered = []
+
+    def enter() -> None:
+        with gate.inside():
+            entered.append(True)
+
+    thread = threading.Thread(target=enter, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert entered

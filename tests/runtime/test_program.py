@@ -189,6 +189,27 @@ def test_buffers_are_checked() -> None:
         program.run_many([good, good], [Buffer(8)], 2)
 
 
+def test_ctrl_c_before_a_run_tells_of_no_steps_of_the_run_before() -> None:
+    program = adder(4)
+    good = Buffer(16)
+    program.run([good, good], [good])
+    pack = program._pack
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    for again in (
+        lambda: program.run([good, good], [good]),
+        lambda: program.run_many([good, good], [good], 2),
+    ):
+        program._pack = interrupted
+        with pytest.raises(KeyboardInterrupt) as raised:
+            again()
+        assert not getattr(raised.value, "steps_done", 0)
+        program._pack = pack
+        again()
+
+
 def test_too_much_memory_is_told_before_the_first_run() -> None:
     program = pipeline(8, 3)
     plan = dataclasses.replace(program.plan, arena_bytes=1 << 50)

@@ -50,7 +50,10 @@ def test_results_are_plain_json(tmp_path: Path) -> None:
 
 def test_folders_by_time_never_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    flushed: list[Path] = []
+    monkeypatch.setattr("glubina.train.run_folder.flush_folder", flushed.append)
     folders = [RunFolder.create(None, "fashion-mnist") for _ in range(3)]
+    assert flushed == [Path("runs")] * 3
     assert len({folder.path for folder in folders}) == 3
     assert all(folder.path.parent == Path("runs") for folder in folders)
     assert folders[0].path.name.endswith("-fashion-mnist")
