@@ -19,6 +19,11 @@ def _positive_part(x: Node) -> Node:
     return ops.relu(x)
 
 
+def _from_zero(x: Node) -> Node:
+    """max(0, x) whose derivative at 0 is 1, as of PyTorch's `clamp_min`: ties are pushed apart."""
+    return ops.where(ops.less(x, number(x, 0)), number(x, 0), x)
+
+
 def _less(margin: float, x: Node) -> Node:
     """margin − x."""
     return ops.subtract(number(x, margin), x)
@@ -35,13 +40,13 @@ def _hinge(reduction: str, margin: float, y: Node, t: Node) -> Node:
 
 @Formula
 def _hinge_embedding(reduction: str, margin: float, distance: Node, t: Node) -> Node:
-    apart = _positive_part(_less(margin, distance))
+    apart = _from_zero(_less(margin, distance))
     return reduced(ops.where(_is_positive(t), distance, apart), reduction)
 
 
 @Formula
 def _ranking(reduction: str, margin: float, a: Node, b: Node, t: Node) -> Node:
-    return reduced(_positive_part(_less(margin, ops.multiply(t, ops.subtract(a, b)))), reduction)
+    return reduced(_from_zero(_less(margin, ops.multiply(t, ops.subtract(a, b)))), reduction)
 
 
 @Formula
@@ -86,7 +91,7 @@ def _triplet(
     near, far = _distance(p, eps, a, b), _distance(p, eps, a, c)
     if swap:
         far = ops.minimum(far, _distance(p, eps, b, c))
-    return reduced(_positive_part(_less(margin, ops.subtract(far, near))), reduction)
+    return reduced(_from_zero(_less(margin, ops.subtract(far, near))), reduction)
 
 
 def _cosine(eps: float, axis: int, a: Node, b: Node) -> Node:
@@ -107,7 +112,7 @@ def _similarity(eps: float, axis: int, a: Node, b: Node) -> Node:
 @Formula
 def _cosine_embedding(reduction: str, margin: float, a: Node, b: Node, t: Node) -> Node:
     cosine = _cosine(1e-12, len(a.shape) - 1, a, b)
-    apart = _positive_part(ops.subtract(cosine, number(cosine, margin)))
+    apart = _from_zero(ops.subtract(cosine, number(cosine, margin)))
     return reduced(ops.where(_is_positive(t), _less(1.0, cosine), apart), reduction)
 
 

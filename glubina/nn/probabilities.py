@@ -11,14 +11,21 @@ from glubina.nn.checks import floating
 from glubina.nn.cross_entropy import check_class_labels, picked
 from glubina.nn.formula import apply, largest, number, scaled, share, spread, zeros
 from glubina.nn.loss import Loss, checked_reduction, like, reduced
-from glubina.nn.smooth import softplus_of
+from glubina.nn.smooth import part_of, softplus_of
 from glubina.tensor import Tensor
 from glubina.tensor.arguments import not_negative, real
 
 
 def _from_logits(z: Node, t: Node) -> Node:
-    """−t ln σ(z) − (1 − t) ln(1 − σ(z)) = ln(1 + e^z) − t z."""
-    return ops.subtract(softplus_of(z), ops.multiply(z, t))
+    """−t ln σ(z) − (1 − t) ln(1 − σ(z)) = ln(1 + e^−|z|) + |z| w, w = 1 − t above 0, t below.
+
+    What is added is never negative: where z is infinite the loss is, or 0 where t agrees.
+    """
+    below = ops.less(z, number(z, 0))
+    distance = ops.where(below, ops.negative(z), z)
+    wrong = ops.where(below, t, ops.subtract(number(t, 1), t))
+    tail = ops.log1p(ops.exp(ops.negative(distance)))
+    return ops.add(part_of(wrong, distance), tail)
 
 
 @Formula
@@ -33,8 +40,8 @@ def _binary(reduction: str, z: Node, t: Node, *factors: Node) -> Node:
 def _balanced(reduction: str, z: Node, t: Node, positive: Node, *factors: Node) -> Node:
     """−w t ln σ(z) − (1 − t) ln(1 − σ(z)), w the weight of positive examples."""
     weighted = ops.multiply(t, ops.broadcast(positive, z.shape))
-    yes = ops.multiply(weighted, softplus_of(ops.negative(z)))
-    no = ops.multiply(ops.subtract(number(t, 1), t), softplus_of(z))
+    yes = part_of(weighted, softplus_of(ops.negative(z)))
+    no = part_of(ops.subtract(number(t, 1), t), softplus_of(z))
     losses = ops.add(yes, no)
     for factor in factors:
         losses = ops.multiply(losses, ops.broadcast(factor, z.shape))

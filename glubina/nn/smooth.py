@@ -23,6 +23,13 @@ def softplus_of(x: Node) -> Node:
     return ops.add(ops.where(below, number(x, 0), x), tail)
 
 
+def part_of(weight: Node, loss: Node) -> Node:
+    """weight · loss; a weight of 0 of an infinite loss is 0, and so are its derivatives."""
+    endless = ops.equal(loss, number(loss, math.inf))
+    none = ops.logical_and(endless, ops.equal(weight, number(weight, 0)))
+    return ops.multiply(weight, ops.where(none, number(loss, 0), loss))
+
+
 @Formula
 def _softplus(beta: float, threshold: float, x: Node) -> Node:
     steep = scaled(x, beta) if beta != 1 else x

@@ -11,7 +11,7 @@ from glubina.nn.checks import whole_numbers
 from glubina.nn.formula import apply, number, scaled, share
 from glubina.nn.loss import Loss, checked_reduction, like, reduced
 from glubina.nn.margin import pairwise_distance
-from glubina.nn.smooth import softplus_of
+from glubina.nn.smooth import part_of, softplus_of
 from glubina.tensor import Tensor, minimum
 
 
@@ -22,8 +22,8 @@ def _soft_margin(reduction: str, y: Node, t: Node) -> Node:
 
 @Formula
 def _multilabel_soft(reduction: str, y: Node, t: Node, *weight: Node) -> Node:
-    yes = ops.multiply(t, softplus_of(ops.negative(y)))
-    no = ops.multiply(ops.subtract(number(t, 1), t), softplus_of(y))
+    yes = part_of(t, softplus_of(ops.negative(y)))
+    no = part_of(ops.subtract(number(t, 1), t), softplus_of(y))
     losses = ops.add(yes, no)
     if weight:
         losses = ops.multiply(losses, ops.broadcast(weight[0], losses.shape))
