@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from glubina.keras.layer import Layer
+from glubina.keras.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from glubina.keras.layers.convolution import (
     Conv1D,
     Conv1DTranspose,
@@ -103,6 +104,9 @@ from glubina.keras.lookup import unknown
 from glubina.keras.symbolic import Input
 
 __all__ = [
+    "AdditiveAttention",
+    "Attention",
+    "MultiHeadAttention",
     "Activation",
     "Add",
     "AlphaDropout",
