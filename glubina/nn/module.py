@@ -106,7 +106,11 @@ class Module(Trainable):
         seen.add(self)
         yield prefix, self
         for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name, seen)
+            yield from child.named_modules(self._name_below(prefix, name), seen)
+
+    def _name_below(self, prefix: str, name: str) -> str:
+        """The dotted name of the child of this name, where this module has the name `prefix`."""
+        return f"{prefix}.{name}" if prefix else name
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""

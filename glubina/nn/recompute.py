@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from glubina.nn.architecture import register
@@ -31,13 +30,6 @@ class Recompute(Module):
         """What the module gives."""
         return recompute(self.module, *args, **kwargs)
 
-    def named_modules(
-        self, prefix: str = "", seen: set[Module] | None = None
-    ) -> Iterator[tuple[str, Module]]:
-        """This one, then the module inside under the same name, and all below it."""
-        seen = set() if seen is None else seen
-        if self in seen:
-            return
-        seen.add(self)
-        yield prefix, self
-        yield from self.module.named_modules(prefix, seen)
+    def _name_below(self, prefix: str, name: str) -> str:
+        """The module inside has this one's name: its parameters are named as without this one."""
+        return prefix

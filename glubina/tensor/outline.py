@@ -15,6 +15,7 @@ from glubina.tensor.cell import Cell, Leaf, placeholder
 from glubina.tensor.convert import as_tensor
 from glubina.tensor.errors import TraceError
 from glubina.tensor.mode import mode
+from glubina.tensor.nests import rebuilt
 from glubina.tensor.realise import realise_pending
 from glubina.tensor.structure import Structure, structure, with_fresh_leaves, without_variables
 from glubina.tensor.trace import Trace, advanced, resolved
@@ -51,7 +52,7 @@ def outlined(function: Callable[..., Any], args: Any, kwargs: Any, keep: bool) -
     realise_pending()
     trace = Trace()
     arguments: list[Cell] = []
-    inside = _placeholders((args, kwargs), arguments, {})
+    inside = _placeholders((args, kwargs), arguments)
     first = [cell.node for cell in arguments]
     pending = made.pending
     try:
@@ -101,44 +102,39 @@ class Place:
         self.number = number
 
 
-def _placeholders(value: Any, cells: list[Cell], known: dict[tuple[Cell, bool], Tensor]) -> Any:
-    """The arguments with tensors without values in place of tensors and arrays.
+def _placeholders(value: Any, cells: list[Cell]) -> Any:
+    """The arguments with tensors without values in place of tensors and arrays, whose cells follow.
 
     Arguments that are one tensor are one inside as well, so that a change of one is seen by all.
     """
-    if isinstance(value, np.ndarray):
-        value = as_tensor(value)
-    if isinstance(value, TensorBase):
-        same = value._cell, value._requires_grad
+    known: dict[tuple[Cell, bool], Tensor] = {}
+
+    def inside(part: Any) -> Any:
+        if isinstance(part, np.ndarray):
+            part = as_tensor(part)
+        if not isinstance(part, TensorBase):
+            return part
+        same = part._cell, part._requires_grad
         if same not in known:
-            tensor = known[same] = wrap(placeholder(value.shape, value.dtype))
-            if value._requires_grad:
+            tensor = known[same] = wrap(placeholder(part.shape, part.dtype))
+            if part._requires_grad:
                 tensor.requires_grad_()
         cells.append(known[same]._cell)
         return known[same]
-    if isinstance(value, tuple):
-        items = [_placeholders(v, cells, known) for v in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, list):
-        return [_placeholders(v, cells, known) for v in value]
-    if isinstance(value, dict):
-        return {k: _placeholders(v, cells, known) for k, v in value.items()}
-    return value
+
+    return rebuilt(value, inside)
 
 
 def _form(value: Any, results: list[Tensor]) -> Any:
     """What was returned, with a mark in place of each tensor."""
-    if isinstance(value, TensorBase):
-        results.append(value)  # type: ignore[arg-type]
+
+    def marked(part: Any) -> Any:
+        if not isinstance(part, TensorBase):
+            return part
+        results.append(part)  # type: ignore[arg-type]
         return Place(len(results) - 1)
-    if isinstance(value, tuple):
-        items = [_form(v, results) for v in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, list):
-        return [_form(v, results) for v in value]
-    if isinstance(value, dict):
-        return {k: _form(v, results) for k, v in value.items()}
-    return value
+
+    return rebuilt(value, marked)
 
 
 def _value(cell: Cell) -> Node:

@@ -11,6 +11,7 @@ from glubina.graph.ops.scan import PARAMETER
 from glubina.tensor.base import TensorBase, made, wrap
 from glubina.tensor.cell import Leaf
 from glubina.tensor.mode import mode
+from glubina.tensor.nests import parts, rebuilt
 from glubina.tensor.structure import VARIABLE
 
 
@@ -48,7 +49,7 @@ def recompute(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     others += [node for node in inputs if node not in set(kept)]
     nodes = ops.recomputed(values, kept, others)
     table = {id(t): wrap(node, True) for t, node in zip(marked, nodes, strict=True)}
-    return _replaced(returned, table)
+    return rebuilt(returned, lambda part: table.get(id(part), part))
 
 
 def _ends(node: Node, known: set[Node]) -> bool:
@@ -62,26 +63,6 @@ def _read(values: Iterable[Node], known: set[Node]) -> tuple[list[Node], list[No
     return [n for n in met if n in known], [n for n in met if n not in known]
 
 
-def _tensors(value: Any) -> Iterable[Any]:
+def _tensors(value: Any) -> list[Any]:
     """The tensors in tuples, lists and dicts."""
-    if isinstance(value, TensorBase):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-
-
-def _replaced(value: Any, table: dict[int, Any]) -> Any:
-    """The same with other tensors."""
-    if isinstance(value, TensorBase):
-        return table.get(id(value), value)
-    if isinstance(value, tuple):
-        items = [_replaced(v, table) for v in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, list):
-        return [_replaced(v, table) for v in value]
-    if isinstance(value, dict):
-        return {k: _replaced(v, table) for k, v in value.items()}
-    return value
+    return [part for part in parts(value) if isinstance(part, TensorBase)]

@@ -16,6 +16,7 @@ from glubina.tensor.convert import settled
 from glubina.tensor.errors import TraceError
 from glubina.tensor.finite import all_finite, first_nan
 from glubina.tensor.mode import mode
+from glubina.tensor.nests import rebuilt
 from glubina.tensor.outline import Outline, Place, outlined
 from glubina.tensor.ownership import if_own, is_own
 from glubina.tensor.ranges import Sites
@@ -60,20 +61,6 @@ def _recording(made: Outline) -> Recording:
         recording.graph = made.outputs, [leaves[i] for i in program.inputs]
         recording.reads = made.trace.reads
     return recording
-
-
-def _filled(form: Any, results: list[Tensor]) -> Any:
-    """What a function returned, with the results in their places."""
-    if type(form) is Place:
-        return results[form.number]
-    if isinstance(form, tuple):
-        items = [_filled(v, results) for v in form]
-        return type(form)(*items) if hasattr(form, "_fields") else tuple(items)
-    if isinstance(form, list):
-        return [_filled(v, results) for v in form]
-    if isinstance(form, dict):
-        return {k: _filled(v, results) for k, v in form.items()}
-    return form
 
 
 _Source = tuple[Literal["argument"], int] | tuple[Literal["cell"], Cell] | Buffer
@@ -304,7 +291,9 @@ class Recording:
             for tensor, gradient in zip(self.gradients, results[split:], strict=True):
                 tensor.grad = gradient
         form = self.form
-        return results[form.number] if type(form) is Place else _filled(form, results)
+        if type(form) is Place:
+            return results[form.number]
+        return rebuilt(form, lambda part: results[part.number] if type(part) is Place else part)
 
     def replay_many(self, steps: int) -> Any:
         """Run again and again; natively once every changed cell is overwritten in place."""
