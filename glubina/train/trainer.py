@@ -21,7 +21,8 @@ from glubina.tensor.arguments import choice, flag, whole
 from glubina.train.augmented import augmentation
 from glubina.train.averaging import checked_ema
 from glubina.train.callbacks import Callback, Session, as_callbacks
-from glubina.train.checkpoints import Checkpoints, opened
+from glubina.train.checkpoints import Checkpoints, Saving, opened
+from glubina.train.fit import Run
 from glubina.train.gathered import Gathered
 from glubina.train.history import History
 from glubina.train.inputs import (
@@ -153,9 +154,7 @@ class Trainer(Jobs):
         verbose = choice("verbose", int(verbose) if isinstance(verbose, bool) else verbose, 0, 1, 2)
         called = as_callbacks(callbacks)
         with opened(checkpoints, resume) as saving:
-            if seed is None:
-                seed = fresh_seed() if saving is None or saving.seed is None else saving.seed
-            seed = whole("seed", seed, 0)
+            seed = _seed(seed, saving)
             dtype = model_dtype(self.model.parameters())
             source, held = sources(x, y, batch_size, validation_data, validation_split, seed, dtype)
             if shuffle and source.loader is not None and not isinstance(x, DataLoader):
@@ -170,26 +169,35 @@ class Trainer(Jobs):
                 called += stop.callbacks(job.watch)
             if verbose:
                 called.append(ProgressBar(bar=verbose == 1))
-            check_trained(self.model.parameters(), self.optimizer)
-            changed = augmentation(augment, job.shape[-1] if takes_labels(loss) else None)
-            gathered = Gathered(loss) if source.accumulate > 1 else None
-            besides = self.limits, job.watch, self.average, gathered
-            work = training(self.model, self.optimizer, loss, job.sums, changed, *besides)
-            run = self._run(job, work, seed, shuffle)
+            run = self._training(job, seed, shuffle)
             validate = None if validation is None else self._validation(validation)
             session = self._session(job, epochs, validated=validation is not None)
             beside = None if validation is None else validation.source
             objects = {"loss": loss, "augment": augment}
             parts = Parts(session, run, beside, called, self.average, objects)
             if saving is not None:
-                chosen = {"seed": seed, "shuffle": shuffle, "ema": described(self.average)}
-                parts.settings = settings_of(parts, chosen)
+                parts.settings = settings_of(parts, self._settings(seed, shuffle))
             with detect_anomaly() if check_finite else nullcontext():
                 Loop(parts, validate, saving).run()
         self._keep(job)
         if validation is not None:
             self._keep(validation)
         return session.history
+
+    def _training(self, job: Job, seed: int, shuffle: bool) -> Run:
+        """The epochs of a training, with all that a step of it does."""
+        check_trained(self.model.parameters(), self.optimizer)
+        loss = self._loss()
+        changed = augmentation(job.augment, job.shape[-1] if takes_labels(loss) else None)
+        gathered = Gathered(loss) if job.source.accumulate > 1 else None
+        besides = self.limits, job.watch, self.average, gathered
+        work = training(self.model, self.optimizer, loss, job.sums, changed, *besides)
+        return self._run(job, work, seed, shuffle)
+
+    def _settings(self, seed: int, shuffle: bool) -> dict[str, Any]:
+        """What a training that goes on must have in common with its beginning, besides the rest."""
+        settings = {"seed": seed, "shuffle": shuffle, "ema": described(self.average)}
+        return settings if self.limits is None else {**settings, "limits": described(self.limits)}
 
     def _session(self, job: Job, epochs: int, validated: bool) -> Session:
         names = job.sums.names
@@ -244,6 +252,13 @@ class Trainer(Jobs):
         if isinstance(parts[0], Several):
             return Several(np.concatenate(part) for part in zip(*parts))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _seed(given: int | None, saving: Saving | None) -> int:
+    """The seed of a training: the one given, else that of the checkpoint, else one of chance."""
+    if given is None:
+        given = None if saving is None else saving.seed
+    return whole("seed", fresh_seed() if given is None else given, 0)
 
 
 def _stop(given: Any) -> Stop:

@@ -38,7 +38,7 @@ Y = X.sum(axis=1, keepdims=True)
 def fit(folder: Any, rate: float = 0.1, width: int = 4, **options: Any) -> History:
     gl.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, width), nn.Tanh(), nn.Linear(width, 1))
-    net.compile(lambda p: optim.Adam(p, lr=rate), "mse")
+    net.compile(lambda p: optim.Adam(p, lr=rate), "mse", clip_norm=options.pop("clip_norm", None))
     given: dict[str, Any] = {
         "batch_size": 8, "epochs": 2, "verbose": 0, "seed": 3, "checkpoints": folder,
         "data": (X, Y), **options,
@@ -170,6 +170,7 @@ def test_a_folder_with_another_training(tmp_path: Path) -> None:
         ({"rate": 0.2}, "optimizer .*0.1.*, not .*0.2"),
         ({"validation_data": (X, Y)}, "other validation data"),
         ({"accumulate": 2}, "accumulate 1, not 2"),
+        ({"clip_norm": 2.0}, "limits None, not Limits.*clip_norm=2.0"),
         ({"callbacks": EarlyStopping("loss", 9)}, "no state of the callback EarlyStopping"),
     ],
 )  # fmt: skip
