@@ -115,7 +115,7 @@ def main() -> int:
     if chosen.write:
         names = list(dict.fromkeys(system for system, _ in chosen.entries))
         text = page.steps(outcomes, about, contestants.about(names, chosen.interpreters))
-        page.write(chosen.write, "steps", text)
+        page.write(chosen.write, "avx2" if chosen.avx2 else "steps", text)
     return int(any(report.failures(outcome) for outcome in outcomes))
 
 
