@@ -29,6 +29,7 @@ from fuzz_targets import TARGETS, Target
 import glubina
 
 PACKAGE = str(Path(glubina.__file__).parent) + os.sep
+LEAST = 4  # inputs that are tried, however busy the machine is
 SLOWEST = 5.0  # seconds that one input may take, on a busy machine and under the tracer
 MOST = 24 * 2**20  # bytes that may be allocated beside a hundred times the input
 LONGEST = 3000  # characters of a message
@@ -65,7 +66,7 @@ def fuzz(target: Target, seconds: float, seed: int = 0) -> Report:
             if problem is not None:
                 raise Failure(f"{target.name}: a valid file is refused: {problem!r}")
             report.read += 1
-        while time.monotonic() < end:
+        while time.monotonic() < end or report.runs < LEAST:
             content = mutated(chance.choice(report.corpus), report.corpus, chance)
             known = len(report.lines)
             problem, peak = attempt(target, path, content, report.lines)

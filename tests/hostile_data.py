@@ -87,6 +87,8 @@ ARRAYS = {
     "a shape of floats": ("damaged header", npy(head("'<f8'", "(1.0,)"), bytes(8))),
     "a shape that overflows": ("says that it holds", npy(head("'<f8'", f"(0, {2**62})"))),
     "more than it says": ("says that it holds", npy(head("'<f8'", "(1,)"), bytes(16))),
+    "a header of a set": ("not the three entries", npy("{1, 2}")),
+    "a header of an address": (r"header \(no plain dictionary", npy("('a' * 10**9)")),
     "a sub-array": ("records", npy(head("'(2,3)f8'", "(1,)"), bytes(48))),
 }  # fmt: skip
 for _name, (_says, _content) in ARRAYS.items():
@@ -156,6 +158,7 @@ for _name, _says, _content in (
     ("a quote without end", "is not a CSV", b'a,kind\n"' + b"x" * 1000),
     ("a gzip bomb", "unpacks", bomb(b"a,kind\n", 2**27, b"1")),
     ("bytes that are no text", "UTF-8", b"\xff\xfe\0a"),
+    ("semicolons", "are they separated by ';'", b"a;kind\n1;2\n"),
     ("a number beyond float32", "beyond float32", b"a,kind\n1e300,1\n"),
     ("a class beyond int64", "beyond float32", b"a,kind\n1,1e300\n2,1\n"),
 ):  # fmt: skip
@@ -204,6 +207,17 @@ def _(path: Path) -> None:
     (path / "cat").mkdir(parents=True)
     os.mkfifo(path / "cat" / "1.png")
     (path / "cat" / "2.png").symlink_to("/dev/zero")
+
+
+@case(
+    "images: a folder whose name a terminal would obey",
+    r"\\x1b\[2J/1.png: is a damaged",
+    image_folder,
+)
+def _(path: Path) -> None:
+    for name, content in (("\x1b[2J", b"x"), ("b", png(1, 1))):
+        (path / name).mkdir(parents=True)
+        (path / name / "1.png").write_bytes(content)
 
 
 # -- CIFAR ----------------------------------------------------------------------------------------

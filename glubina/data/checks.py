@@ -19,6 +19,8 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
     Raises DataTypeError for text, objects, dates and complex numbers, and for lists whose rows
     have different lengths.
     """
+    if value is None:
+        raise DataTypeError(f"{name} is None; an array of numbers is expected")
     source = value.numpy() if hasattr(value, "numpy") else value
     try:
         array = np.asarray(source)

@@ -133,15 +133,24 @@ def _header(stream: Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...], boo
         raise ValueError(f"{name} has no header of {length} bytes")
     try:
         if sum(text.count(c) for c in b"([{-+~") > NESTED:
-            raise ValueError("nested too deeply")
-        told = ast.literal_eval(text.decode("utf-8" if start[6] == 3 else "latin-1").strip())
+            raise _HeaderError("nested too deeply")
+        told: Any = ast.literal_eval(text.decode("utf-8" if start[6] == 3 else "latin-1").strip())
+        if not isinstance(told, dict) or not {"descr", "fortran_order", "shape"} <= told.keys():
+            raise _HeaderError("not the three entries that it must have")
         descr, fortran, shape = told["descr"], told["fortran_order"], told["shape"]
         good = len(told) == 3 and type(fortran) is bool and type(shape) is tuple
         if not good or len(shape) > 32 or any(type(n) is not int or n < 0 for n in shape):
-            raise ValueError("not the three entries that it must have")
+            raise _HeaderError("not the three entries that it must have")
+    except _HeaderError as error:
+        raise ValueError(f"{name} has a damaged header ({error})") from error
     except Exception as error:  # the parser has as many kinds as Python has syntax
-        raise ValueError(f"{name} has a damaged header ({error!s:.80})") from error
+        told = "no plain dictionary of plain values"
+        raise ValueError(f"{name} has a damaged header ({told})") from error
     return _dtype(descr, name), shape, fortran, 8 + width + length
+
+
+class _HeaderError(ValueError):
+    """A header that is Python's syntax and still no header."""
 
 
 def _dtype(descr: Any, name: str) -> np.dtype[Any]:

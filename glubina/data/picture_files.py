@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,7 @@ def read_picture(
     with io.BytesIO(read_bytes(file)) as stream:
         stored = stream.getbuffer().nbytes
         try:
-            with Image.open(stream, formats=FORMATS) as image:
+            with _unwarned(Image), Image.open(stream, formats=FORMATS) as image:
                 _require_size(file, image.size, stored)
                 if channels is None:
                     channels = 1 if image.mode in GREY else 3
@@ -55,6 +58,14 @@ def read_picture(
         except Exception as error:  # pillow's formats each have their own errors
             raise DamagedFileError(file, f"is a damaged image, or none ({error!s:.200})") from error
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+@contextmanager
+def _unwarned(Image: Any) -> Iterator[None]:
+    """In the block pillow's warning of large images is silent: `_require_size` judges them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def _require_size(file: Path, size: tuple[int, int], stored: int) -> None:

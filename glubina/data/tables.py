@@ -66,7 +66,7 @@ def load_csv(
     place = None if target is None else column_place(target, names, path)
     chosen = [column for column in range(width) if column != place]
     if not chosen:
-        raise DataError(f"{path}: has no column besides the target")
+        raise DataError(f"{path}: has no column besides the target{separated(names)}")
     x = _numbers(rows, chosen, names, first, path)
     features = tuple(names[column] for column in chosen)
     if place is None:
@@ -119,11 +119,21 @@ def numbered(cells: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     return np.array([places[cell] for cell in cells], np.int64), tuple(classes)
 
 
+def separated(names: tuple[str, ...]) -> str:
+    """What to try where there is one column, whose name holds what may separate columns."""
+    for mark in ";\t|":
+        if len(names) == 1 and mark in names[0]:
+            return f"; are they separated by {mark!r}? In Python, delimiter={mark!r} reads them"
+    return ""
+
+
 def column_place(target: str | int, names: tuple[str, ...], path: str | os.PathLike[str]) -> int:
     """The target's place, from 0."""
     if isinstance(target, str):
         if target not in names:
-            raise DataError(f"{path}: has no column {target!r}; its columns: {listed(names)}")
+            known = listed(names)
+            hint = separated(names)
+            raise DataError(f"{path}: has no column {target!r}; its columns: {known}{hint}")
         return names.index(target)
     if not -len(names) <= target < len(names):
         raise DataError(f"{path}: has no column {target}; it has {len(names)} columns")

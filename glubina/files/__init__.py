@@ -8,7 +8,7 @@ from glubina.files.atomic import open_atomic, write_bytes, write_text
 from glubina.files.checksum import sha256
 from glubina.files.documents import read_document, require_unaltered, write_document
 from glubina.files.errors import DamagedFileError, FileError, MissingExtraError
-from glubina.files.folders import require_writable
+from glubina.files.folders import path_of, require_writable
 from glubina.files.json_file import read_json, write_json
 from glubina.files.leftovers import sweep
 from glubina.files.lock import LockedError, locked
@@ -37,6 +37,7 @@ __all__ = [
     "write_tensors",
     "sha256",
     "sweep",
+    "path_of",
     "require_writable",
     "locked",
     "LockedError",

@@ -11,14 +11,14 @@ class FileError(OSError):
 
     It is an `OSError`, so code that guards against file trouble in general catches it too. What
     the file says of itself is shown within measure: up to `LONGEST` characters, none of which a
-    terminal would obey.
+    terminal would obey; so is its name, which may come out of somebody's archive.
     """
 
     def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
         self.path = Path(path)
         self.problem = _shown(problem)
         name = str(self.path)
-        shown = name if len(name) <= 4096 else f"{name[:200]}..."  # no file has such a name
+        shown = _shown(name if len(name) <= 4096 else f"{name[:200]}...")  # no file has such a name
         super().__init__(f"{shown}: {self.problem}")
 
 

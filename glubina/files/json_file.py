@@ -67,7 +67,12 @@ def parse_json(content: bytes, deepest: int = DEEPEST, *, infinite: bool = False
     text = content.decode("utf-8")  # its error is a ValueError, and so is the parser's
     require_shallow(text, deepest)
     strict: Any = {} if infinite else {"parse_constant": _no_constant, "parse_float": _finite}
-    value = json.loads(text, object_pairs_hook=_unique, **strict)
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, **strict)
+    except ValueError as error:
+        if "set_int_max_str_digits" in str(error):  # Python's advice is none for this
+            raise ValueError("it has an integer of thousands of digits") from error
+        raise
     if "\\u" in text:  # half of a pair of UTF-16 is no text, and cannot be written anywhere
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value

@@ -127,6 +127,8 @@ def _call(make: Any, values: dict[str, Any], where: str) -> Any:
     except Exception as error:
         # whatever a class says of arguments that a file gives it: the file is to blame
         problem = str(error) if isinstance(error, (TypeError, ValueError)) else repr(error)
+        if isinstance(error, KeyError) and " " in problem:  # a sentence, and not only the key
+            problem = str(error.args[0])
         raise ArchitectureError(f"{where} cannot be made: {problem:.500}") from error
 
 

@@ -7,6 +7,7 @@ a program for it would cost more than it saves.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,22 @@ from glubina.nn.formula import draws, fill
 from glubina.tensor import Tensor
 
 
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    given: Any = tensor
+    if not isinstance(given, Tensor):
+        weight = isinstance(getattr(given, "weight", None), Tensor)
+        hint = "; did you mean its weight?" if weight else ""
+        raise TypeError(f"an initialiser fills a tensor, got {type(given).__name__}{hint}")
+    return tensor.shape
+
+
 def fans(tensor: Tensor) -> tuple[int, int]:
     """How many inputs an output sees, and how many outputs an input reaches: (fan_in, fan_out).
 
     A matrix is (out, in), as in `Linear`; with more axes it is a filter (*window, in, out), as in
     `Conv2d`, and both count the window's positions.
     """
-    shape = tensor.shape
+    shape = _shape(tensor)
     if len(shape) < 2:
         raise ValueError(f"fans need a tensor of at least 2 axes, got shape {shape}")
     if len(shape) == 2:
@@ -56,14 +66,14 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform numbers from a to b."""
     if not a <= b:
         raise ValueError(f"uniform_: a must be at most b, got a={a!r} and b={b!r}")
-    return fill(tensor, draws().uniform(a, b, tensor.shape))
+    return fill(tensor, draws().uniform(a, b, _shape(tensor)))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal numbers with this mean and standard deviation."""
     if not std >= 0:
         raise ValueError(f"normal_: std must not be negative, got {std!r}")
-    return fill(tensor, draws().normal(mean, std, tensor.shape))
+    return fill(tensor, draws().normal(mean, std, _shape(tensor)))
 
 
 def trunc_normal_(
@@ -75,7 +85,7 @@ def trunc_normal_(
     if not std > 0:
         raise ValueError(f"trunc_normal_: std must be above 0, got {std!r}")
     source = draws()
-    values = source.normal(mean, std, tensor.shape)
+    values = source.normal(mean, std, _shape(tensor))
     for _ in range(1000):
         outside = (values < a) | (values > b)
         if not outside.any():
@@ -86,7 +96,7 @@ def trunc_normal_(
 
 def constant_(tensor: Tensor, value: float) -> Tensor:
     """The same number everywhere."""
-    return fill(tensor, np.full(tensor.shape, value))
+    return fill(tensor, np.full(_shape(tensor), value))
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -101,9 +111,10 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix."""
-    if len(tensor.shape) != 2:
+    if len(_shape(tensor)) != 2:
         raise ValueError(f"eye_ needs a matrix, got shape {tensor.shape}")
-    return fill(tensor, np.eye(*tensor.shape))
+    rows, columns = tensor.shape
+    return fill(tensor, np.eye(rows, columns))
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
@@ -144,7 +155,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
 
     A matrix (out, in) is taken as it is. Source: Saxe et al., 2014, arXiv:1312.6120.
     """
-    if len(tensor.shape) < 2:
+    if len(_shape(tensor)) < 2:
         raise ValueError(f"orthogonal_ needs at least 2 axes, got shape {tensor.shape}")
     rows, columns = math.prod(tensor.shape[:-1]), tensor.shape[-1]
     tall: NDArray[np.float64] = draws().normal(size=(max(rows, columns), min(rows, columns)))
@@ -170,7 +181,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
     Output i of a group is its input i, as far as there are both; the others are zero.
     """
-    shape = tensor.shape
+    shape = _shape(tensor)
     if len(shape) not in (3, 4, 5):
         raise ValueError(f"dirac_ needs a filter of 3 to 5 axes, got shape {shape}")
     if not (groups >= 1 and shape[-1] % groups == 0):
@@ -190,7 +201,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
 
     Source: Martens, "Deep learning via Hessian-free optimization", 2010.
     """
-    if len(tensor.shape) != 2:
+    if len(_shape(tensor)) != 2:
         raise ValueError(f"sparse_ needs a matrix, got shape {tensor.shape}")
     if not 0 <= sparsity <= 1:
         raise ValueError(f"sparse_: sparsity must be from 0 to 1, got {sparsity!r}")

@@ -158,6 +158,8 @@ class Module(Trainable):
 
     def _check_child(self, name: str, module: Any) -> None:
         own = type(self).__name__
+        if not isinstance(name, str):
+            raise TypeError(f"{own} holds modules by names, got {name!r} for one; a name is a text")
         if not isinstance(module, Module):
             raise TypeError(f"{own} holds modules, got {_described(module, own)}")
         if not name or "." in name or hasattr(type(self), name):

@@ -58,6 +58,11 @@ def save_model(
     Raises ArchitectureError for a network with classes of one's own, whose architecture no file
     can hold (write its `state_dict` instead), and FileError for a folder that cannot be written.
     """
+    given: Any = model
+    if not isinstance(given, Module):
+        kind = type(given)
+        shown = f"the class {given.__name__}" if isinstance(given, type) else kind.__name__
+        raise TypeError(f"save_model takes a module, got {shown}")
     steps = Preprocessing() if preprocessing is None else preprocessing
     file = ModelFile(describe(model), steps.config(), tuple(classes), recipe)
     RunFolder(require_writable(folder)).save_model(file, copy_weights(model))

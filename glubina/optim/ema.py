@@ -48,6 +48,8 @@ class EMA:
     def __init__(
         self, model: Averaged, decay: float = 0.999, warmup: bool = True, buffers: bool = True
     ) -> None:
+        if not hasattr(model, "state_dict"):
+            raise TypeError(f"EMA averages a module, got {type(model).__name__}: give the model")
         self.decay = checked_decay("decay", decay)
         self.warmup, self.buffers = bool(warmup), bool(buffers)
         self._live = dict(model.state_dict())

@@ -43,6 +43,15 @@ def between(name: str, value: Any, low: float, high: float) -> float:
     return found
 
 
+def function_of(name: str, value: Any) -> Any:
+    """The value, if it can be called."""
+    if not callable(value):
+        raise TypeError(
+            f"{name} takes a function or a module, got {type(value).__name__} {value!r:.60}"
+        )
+    return value
+
+
 def whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
     """The value as a whole number of at least `least` and at most `most`."""
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from glubina.graph import ops
 from glubina.graph.node import Node
+from glubina.tensor.arguments import function_of
 from glubina.tensor.base import TensorBase, consume, made, wrap
 from glubina.tensor.cell import Cell
 from glubina.tensor.convert import as_tensor
@@ -47,6 +48,7 @@ def value_and_grad(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Any:
     """The function that gives both the value of `function` and its gradient; see `grad`."""
+    function_of("grad", function)
 
     @functools.wraps(function)
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:

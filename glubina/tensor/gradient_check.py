@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glubina.runtime.buffer import Buffer
+from glubina.tensor.arguments import function_of
 from glubina.tensor.base import TensorBase
 from glubina.tensor.convert import as_tensor
 from glubina.tensor.creation import tensor as tensor_of
@@ -57,6 +58,7 @@ def check_gradients(
     >>> bool(report)
     True
     """
+    function_of("check_gradients", function)
     check = _Check(function, inputs, seed, step)
     with check.in_float64():
         report = GradientReport(check.name, check.run(samples, rtol, atol))

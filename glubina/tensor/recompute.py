@@ -8,6 +8,7 @@ from typing import Any
 from glubina.graph import ops
 from glubina.graph.node import Node, boundary
 from glubina.graph.ops.scan import PARAMETER
+from glubina.tensor.arguments import function_of
 from glubina.tensor.base import TensorBase, made, wrap
 from glubina.tensor.cell import Leaf
 from glubina.tensor.mode import mode
@@ -30,6 +31,7 @@ def recompute(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     >>> x = gl.ones((2, 3), requires_grad=True)
     >>> y = gl.recompute(lambda x: (x * 2).exp().sum(), x)
     """
+    function_of("recompute", function)
     if not mode.grad:
         return function(*args, **kwargs)
     begin = dict.fromkeys(t._cell.node for t in _tensors((args, kwargs)))

@@ -83,6 +83,9 @@ def _is_state(state: Any) -> bool:
         return False
     if not all(isinstance(state.get(name), dict) for name in ("position", "settings", "model")):
         return False
+    seed = state["settings"].get("seed", 0)
+    if type(seed) is not int or seed < 0:
+        return False
     best = state.get("best")
     if best is None:
         return True

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from glubina.files import DamagedFileError, FileError, locked, require_writable
+from glubina.files import DamagedFileError, FileError, locked, path_of, require_writable
 from glubina.files.errors import reason
 from glubina.tensor.arguments import above_zero, whole
 from glubina.train.checkpoint_file import (
@@ -49,7 +49,7 @@ class Checkpoints:
         keep: int = 2,
         share: float | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = path_of(folder)
         self.epochs = None if epochs is None else whole("Checkpoints: epochs", epochs)
         self.steps = None if steps is None else whole("Checkpoints: steps", steps)
         self.seconds = seconds

@@ -249,6 +249,12 @@ def check_rows(inputs: Any, outputs: Any, batch_size: int) -> None:
 
 def check_trained(parameters: Iterable[Tensor], optimizer: Any) -> None:
     """ValueError if the optimizer changes none of the model's parameters."""
+    parameters = list(parameters)
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        raise ValueError(
+            "all of the model's parameters are frozen (requires_grad is False), so there is "
+            "nothing to train: requires_grad_(True) thaws one"
+        )
     groups = getattr(optimizer, "param_groups", None)
     if groups is None:
         return

@@ -16,7 +16,7 @@ from glubina.train.fit import Run
 from glubina.train.inputs import Batches, Examples, examples_of, fit_targets, inputs_of, pair
 from glubina.train.programs import Steps, Stream, Sums, Work, as_input, evaluation
 from glubina.train.protocol import Loss, Model, in_use, takes_labels
-from glubina.train.several import each, listed
+from glubina.train.several import each, listed, outputs_of
 from glubina.train.structure import Kept, Structure
 from glubina.train.watch import Watch
 
@@ -77,7 +77,8 @@ class Jobs:
         given = as_input(each(tensor, batch), dtype)
         with in_use(self.model):
             # the outputs are let go at once: what is pending when a step is recorded is computed
-            outputs = self.model(given if augment is None else augmented_shape(augment, given))
+            inputs = given if augment is None else augmented_shape(augment, given)
+            outputs = outputs_of(self.model, self.model(inputs))
             return each(lambda output: tuple(output.shape), outputs)
 
     def _job(

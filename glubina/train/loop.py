@@ -14,11 +14,12 @@ from glubina.train.averaging import averaging
 from glubina.train.callbacks import Callback, require_figure
 from glubina.train.checkpoint_file import CheckpointError
 from glubina.train.checkpoints import Saving
+from glubina.train.common import differences
 from glubina.train.history import Logs
 from glubina.train.interrupts import Interrupted, Signals, Terminated
 from glubina.train.jobs import Validate
 from glubina.train.protocol import behaving
-from glubina.train.state import Parts, Position, differences
+from glubina.train.state import Parts, Position
 
 
 @dataclass
@@ -180,11 +181,15 @@ class Loop:
             raise CheckpointError(path, f"is of a training with {'; '.join(wrong)}")
         try:
             self.position = Position.of(state["position"])
+            self.position.require_within(self.session.steps)
             if self.position.step:
                 self._tell_epoch()
             self.position = self.parts.restore(state)
-        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except ValueError as error:
             raise CheckpointError(path, f"does not fit this training: {error}") from error
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
+            told = f"a part of its state is not as it must be ({type(error).__name__}: {error})"
+            raise CheckpointError(path, f"does not fit this training: {told}") from error
         saving.found = None  # its arrays are not needed any more
         self._marks = now - self.position.epoch_seconds, now - self.position.seconds
         if self.position.epoch > self.session.epochs or self._over():

@@ -29,7 +29,7 @@ from glubina.train.gathered import Gathered
 from glubina.train.inputs import Examples
 from glubina.train.limits import Limits
 from glubina.train.protocol import Loss, Model, Optimizer, in_use
-from glubina.train.several import Several, each, first, listed
+from glubina.train.several import Several, each, first, listed, outputs_of
 from glubina.train.shortage import require_copies
 from glubina.train.watch import Watch
 
@@ -263,8 +263,9 @@ class Passes:
         with in_use(self._model), unguarded():
             given = as_input(batch, self.dtype)
             if not self._views:
-                return self._model(given)
-            return mean([self._model(view(given)) for view in self._views])
+                return outputs_of(self._model, self._model(given))
+            seen = (self._model(view(given)) for view in self._views)
+            return mean([outputs_of(self._model, outputs) for outputs in seen])
 
 
 def mean(outputs: Sequence[Any]) -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from glubina.files import (
     DamagedFileError,
     FileError,
+    path_of,
     read_document,
     read_json,
     read_tensors,
@@ -86,7 +87,7 @@ class RunFolder:
     """A run's files by name."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = path_of(path)
         self.weights = self.path / "model.safetensors"
         self.model = self.path / "model.json"
         self.settings = self.path / "settings.json"
@@ -122,6 +123,8 @@ class RunFolder:
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
         """A folder of a finished run. Raises FileError if it is none."""
         folder = cls(path)
+        if os.path.isfile(path):
+            raise FileError(folder.path, "is a file; the folder of a run was expected")
         if not os.path.isdir(path):
             raise FileError(folder.path, "there is no run folder of this name")
         for file in (folder.model, folder.weights):

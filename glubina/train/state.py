@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from glubina.optim import EMA
 from glubina.tensor import Generator
@@ -18,9 +15,6 @@ from glubina.tensor.random import default_generator, manual_seed
 from glubina.train.callbacks import Callback, Session
 from glubina.train.fit import Run
 from glubina.train.inputs import Batches
-from glubina.train.several import listed
-
-_HASHED = 2**28  # bytes of an array; of a larger one some rows, evenly spread
 
 
 @dataclass
@@ -48,6 +42,14 @@ class Position:
         if not all(type(time) is float and 0 <= time < 2.0**62 for time in used):
             raise ValueError(f"{used} are no seconds")
         return cls(**values)
+
+    def require_within(self, steps: int) -> None:
+        """ValueError for a position that no training with so many steps in an epoch comes to."""
+        if not self.epoch or self.before != (self.epoch - 1) * steps:
+            raise ValueError(
+                f"epoch {self.epoch}, step {self.step}, {self.total} in all is no place in a "
+                f"training of {steps} steps in an epoch"
+            )
 
     @property
     def before(self) -> int:
@@ -108,6 +110,8 @@ class Parts:
             if state["objects"].get(name) is not None:
                 thing.load_state_dict(state["objects"][name])
         session.history.load_state_dict(state["history"])
+        if not isinstance(state["stopped"], str):
+            raise ValueError(f"{state['stopped']!r:.80} is no reason to have stopped")
         session.stopped = state["stopped"]
         _set_chance(state["random"], self._generators())
         return position
@@ -213,74 +217,3 @@ def _filled(cell: Any) -> bool:
         return cell.cell_contents is not None
     except ValueError:
         return False
-
-
-# -- what must be the same ----------------------------------------------------------------------
-
-
-def settings_of(parts: Parts, more: Mapping[str, Any]) -> dict[str, Any]:
-    """What a training must have in common with one that goes on from its checkpoint.
-
-    more: further settings by name.
-    """
-    validation = parts.validation
-    session = parts.session
-    optimizer: Any = session.optimizer
-    defaults = getattr(optimizer, "defaults", {})
-    objects = parts.objects.items()
-    return {
-        "batch_size": session.batch_size,
-        "accumulate": parts.training.source.accumulate,
-        "steps in an epoch": session.steps,
-        "examples": session.examples,
-        **more,
-        "data": _print_of(parts.training.source),
-        "validation data": None if validation is None else _print_of(validation),
-        "figures": list(session.figures),
-        "model": _digest(described(session.model).encode()),
-        "parameters": {n: [str(v.dtype), *v.shape] for n, v in session.model.state_dict().items()},
-        "optimizer": described((type(optimizer).__name__, defaults)),
-        **{name: None if thing is None else described(thing) for name, thing in objects},
-    }
-
-
-def differences(saved: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """What differs, one line each."""
-    found = []
-    for name in {**saved, **asked}:
-        before, now = saved.get(name), asked.get(name)
-        if before == now:
-            continue
-        if name in ("data", "validation data", "model", "parameters"):
-            found.append(f"another {name}" if name == "model" else f"other {name}")
-        else:
-            found.append(f"{name} {before}, not {now}")
-    return found
-
-
-def described(thing: Any) -> str:
-    """How a thing prints, without the addresses of objects; functions by their names."""
-    if callable(thing) and hasattr(thing, "__qualname__"):
-        return str(thing.__qualname__)
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
-
-
-def _print_of(source: Batches) -> str:
-    """A fingerprint of the examples; of a loader's their number, as reading them takes time."""
-    if source.examples is None:
-        assert source.loader is not None
-        return f"{type(source.loader.dataset).__name__} of {len(source.loader.dataset)}"
-    found = hashlib.sha256()
-    for array in (*listed(source.examples.x), *listed(source.examples.y)):
-        found.update(f"{array.dtype.str} {array.shape}\n".encode())
-        found.update(_some(array).tobytes())
-    return found.hexdigest()
-
-
-def _some(array: NDArray[Any]) -> NDArray[Any]:
-    stride = -(-array.nbytes // _HASHED) or 1
-    return array[::stride]
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

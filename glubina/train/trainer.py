@@ -22,6 +22,7 @@ from glubina.train.augmented import augmentation
 from glubina.train.averaging import checked_ema
 from glubina.train.callbacks import Callback, Session, as_callbacks
 from glubina.train.checkpoints import Checkpoints, Saving, opened
+from glubina.train.common import described, settings_of
 from glubina.train.fit import Run
 from glubina.train.gathered import Gathered
 from glubina.train.history import History
@@ -41,7 +42,7 @@ from glubina.train.progress import ProgressBar
 from glubina.train.protocol import Loss, Model, Optimizer, takes_labels
 from glubina.train.several import Several, each, first
 from glubina.train.sources import PREDICT_BATCH, Data, sources
-from glubina.train.state import Parts, described, settings_of
+from glubina.train.state import Parts
 from glubina.train.stopping import Stop
 from glubina.train.structure import Kept, Structure
 

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,34 @@ def test_other_settings(tmp_path: Path, options: dict[str, Any], text: str) -> N
         fit(tmp_path, resume=True, **{"epochs": 3, **options})
 
 
+def test_other_arguments_of_a_loss_and_other_parameters_that_are_frozen(tmp_path: Path) -> None:
+    """A loss does not print its arguments; an optimizer prints more than what differs."""
+    x, y = np.ones((8, 4), np.float32), np.zeros(8, np.int64)
+
+    def train(loss: Any, resume: bool, frozen: bool = False, lr: float = 0.1) -> str:
+        model = nn.Linear(4, 3)
+        model.weight.requires_grad_(not frozen)
+        model.compile(optim.SGD(model.parameters(), lr=lr), loss)
+        try:
+            model.fit(x, y, verbose=0, checkpoints=tmp_path, resume=resume)
+        except CheckpointError as error:
+            return str(error)
+        return ""
+
+    weight = gl.tensor([1.0, 2.0, 3.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has come to its end
+        assert not train("cross_entropy", False)
+        assert not train(nn.CrossEntropyLoss(label_smoothing=0.0), True)
+    smooth = nn.CrossEntropyLoss(label_smoothing=0.1, weight=weight)
+    told = train(smooth, True)
+    assert "loss CrossEntropyLoss(), not CrossEntropyLoss() with weight=float32 (3,) " in told
+    assert told.endswith(", label_smoothing=0.1")
+    assert train("cross_entropy", True, frozen=True).endswith("frozen [], not ['weight']")
+    told = train("cross_entropy", True, lr=0.5)
+    assert told.endswith("with optimizer SGD(lr=0.1), not SGD(lr=0.5)")
+
+
 def test_a_schedule_for_another_length(tmp_path: Path) -> None:
     def cosine() -> Callback:
         return Scheduled(lambda o, n: optim.CosineAnnealingLR(o, n))
@@ -342,6 +371,14 @@ def test_states_that_do_not_fit(tmp_path: Path) -> None:
                 write_checkpoint(path, {**state, name: wrong})
                 with pytest.raises(CheckpointError, match="does not fit this training"):
                     fit(tmp_path, epochs=3, resume=True)
+    place = state["position"]
+    for wrong in ({"epoch": 0}, {"step": 9**9}, {"total": 0}, {"seconds": "x"}, {"seconds": None}):
+        write_checkpoint(path, {**state, "position": {**place, **wrong}})
+        with pytest.raises(CheckpointError, match="does not fit this training"):
+            fit(tmp_path, epochs=3, resume=True)
+    write_checkpoint(path, {**state, "stopped": [1]})
+    with pytest.raises(CheckpointError, match="no reason to have stopped"):
+        fit(tmp_path, epochs=3, resume=True)
     write_checkpoint(path, {**state, "settings": {}})
     with pytest.raises(CheckpointError, match="is of a training with batch_size None, not 8"):
         fit(tmp_path, epochs=3, resume=True)
