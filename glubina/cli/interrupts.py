@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from glubina.files.errors import reason
-from glubina.train.interrupts import SIGNALS
+from glubina.train.interrupts import SIGNALS, Terminated
 from glubina.train.output import Output
 
 
@@ -53,14 +53,6 @@ def lasting() -> Iterator[None]:
         output.end()
 
 
-class _Terminated(SystemExit):
-    """SIGTERM came."""
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise _Terminated(128 + number)
-
-
 @contextmanager
 def stoppable(again: str) -> Iterator[None]:
     """A Ctrl-C, SIGTERM or SIGHUP ends the block in order; the person is told how to go on.
@@ -73,10 +65,16 @@ def stoppable(again: str) -> Iterator[None]:
         came.append(number)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        with suppress(OSError):
-            name = signal.Signals(number).name
-            print(f"interrupted by {name}. To go on: {again}", file=sys.stderr, flush=True)
         raise SystemExit(128 + number)
+
+    def told() -> BaseException:
+        """What ends the command; not the handler says it, which may interrupt a print."""
+        name = signal.Signals(came[-1]).name
+        if came[-1] == signal.SIGINT:
+            return KeyboardInterrupt(f"interrupted. To go on: {again}")
+        with suppress(OSError):
+            print(f"interrupted by {name}. To go on: {again}", file=sys.stderr, flush=True)
+        return SystemExit(128 + came[-1])
 
     main = threading.current_thread() is threading.main_thread()
     before = {}
@@ -85,18 +83,18 @@ def stoppable(again: str) -> Iterator[None]:
             before[number] = signal.signal(number, stopped)
     try:
         yield
+    except Terminated:
+        raise  # `fit` has told it
     except KeyboardInterrupt as error:
         if str(error):
             raise
         raise KeyboardInterrupt(f"interrupted. To go on: {again}") from None
-    except Exception:
-        # what a signal raises within another library's compiled code, that may make an error of
-        # its own of ("incompatible function arguments")
+    except (Exception, SystemExit):
+        # also what a signal raises within another library's compiled code, that may make an error
+        # of its own of ("incompatible function arguments")
         if not came:
             raise
-        if came[-1] == signal.SIGINT:
-            raise KeyboardInterrupt(f"interrupted. To go on: {again}") from None
-        raise SystemExit(128 + came[-1]) from None
+        raise told() from None
     finally:
         for number, known in before.items():
             signal.signal(number, known)
