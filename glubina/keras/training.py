@@ -21,6 +21,7 @@ from glubina.keras.generators import inputs_of as batched_inputs
 from glubina.keras.lookup import check_names, described
 from glubina.keras.metrics import get as metric_named
 from glubina.metrics import resolve
+from glubina.nn.architecture import describe
 from glubina.train import Several, Trainer
 from glubina.train.callbacks import copy_weights
 from glubina.train.inputs import Examples, examples_of, model_dtype
@@ -325,6 +326,10 @@ class Training:
         from glubina.keras.models import save_model
 
         save_model(self, filepath, overwrite)
+
+    def to_json(self, indent: int | None = None, **_: Any) -> str:
+        """The architecture, and what `compile` was told, as text; see `models.model_from_json`."""
+        return json.dumps(describe(self), indent=indent, ensure_ascii=False, allow_nan=False)
 
     def save_weights(self, filepath: str | os.PathLike[str], **_: Any) -> None:
         """Write the weights into a safetensors file of this name."""

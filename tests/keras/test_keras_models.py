@@ -13,6 +13,7 @@ from glubina import keras
 from glubina.data import DataError
 from glubina.graph import ShapeError
 from glubina.keras import backend, callbacks, layers, losses, optimizers
+from glubina.nn.errors import ArchitectureError
 
 RANDOM = np.random.default_rng(1)
 X = RANDOM.normal(size=(60, 4)).astype(np.float32)
@@ -400,3 +401,23 @@ def test_a_layer_adds_to_the_loss() -> None:
 def test_rescaling() -> None:
     found = layers.Rescaling(1 / 255, offset=-0.5)(np.array([[0, 255]], np.uint8))
     np.testing.assert_allclose(np.asarray(found), [[-0.5, 0.5]], rtol=1e-6)
+
+
+def test_architectures_as_text() -> None:
+    model = keras.Sequential(
+        [layers.Dense(3, activation="relu", input_shape=(4,)), layers.Dense(2)]
+    )
+    model.compile("adam", "mse")
+    copy = keras.models.model_from_json(model.to_json(indent=2))
+    copy.set_weights(model.get_weights())
+    x = np.random.default_rng(0).random((5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(copy.predict(x), model.predict(x))
+    copy.fit(x, np.ones((5, 2)), epochs=1, verbose=0)  # compiled as the first was
+    for text, reason in (
+        ("{", "this is not JSON"),
+        ("[" * 10**5, "nests deeper than"),
+        ('{"class": "os.system", "arguments": {}}', "unknown class 'os.system'"),
+        ("[]", "expected an object with 'class'"),
+    ):
+        with pytest.raises(ArchitectureError, match=reason):
+            keras.models.model_from_json(text)
