@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from glubina.optim import EMA
-from glubina.tensor import Generator
-from glubina.tensor.random import default_generator, manual_seed
+from glubina.train import chance
 from glubina.train.callbacks import Callback, Session
 from glubina.train.fit import Run
 from glubina.train.inputs import Batches
@@ -87,7 +83,7 @@ class Parts:
             "average": None if self.average is None else self.average.state_dict(),
             "run": self.training.state_dict(),
             "validation": _loader_state(self.validation),
-            "random": _chance(self._generators()),
+            "random": chance.states(self._generators()),
             "objects": {name: _state(thing) for name, thing in self.objects.items()},
             "callbacks": self._callbacks(),
         }
@@ -113,7 +109,7 @@ class Parts:
         if not isinstance(state["stopped"], str):
             raise ValueError(f"{state['stopped']!r:.80} is no reason to have stopped")
         session.stopped = state["stopped"]
-        _set_chance(state["random"], self._generators())
+        chance.restore(state["random"], self._generators())
         return position
 
     def _callbacks(self) -> list[Any]:
@@ -140,12 +136,12 @@ class Parts:
             if any(_says_itself(callback) and callback.state_dict() for callback in left):
                 raise ValueError(f"it has no state of the callback {name} of this training")
 
-    def _generators(self) -> list[Generator]:
-        """The generators of one's own in the network, the loss and the augmentation."""
-        found: dict[int, Generator] = {}
-        for root in (self.session.model, *self.objects.values()):
-            found |= {id(one): one for one in _generators_in(root, set())}
-        return [one for one in found.values() if one is not default_generator]
+    def _generators(self) -> list[Any]:
+        """The generators in the network, the loss, the augmentation and the data sets."""
+        sources = [self.training.source, self.validation]
+        loaders = [source.loader for source in sources if source is not None]
+        data = [loader.dataset for loader in loaders if loader is not None]
+        return chance.own_generators([self.session.model, *self.objects.values(), *data])
 
 
 def _says_itself(callback: Callback) -> bool:
@@ -160,60 +156,3 @@ def _state(thing: Any) -> Any:
 
 def _loader_state(source: Batches | None) -> Any:
     return None if source is None or source.loader is None else source.loader.state_dict()
-
-
-# -- chance -------------------------------------------------------------------------------------
-
-
-def _chance(own: Sequence[Generator]) -> dict[str, Any]:
-    """The states of all random generators: ours, NumPy's and Python's, which data sets may use."""
-    version, words, gauss = random.getstate()
-    return {
-        "glubina": default_generator.get_state(),
-        "own": [one.get_state() for one in own],
-        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002 - the one that others draw from
-        "python": {"version": version, "words": np.array(words, np.uint64), "gauss": gauss},
-    }
-
-
-def _set_chance(state: Mapping[str, Any], own: Sequence[Generator]) -> None:
-    manual_seed(state["glubina"][0])  # a thread that resumes has numbers of its own from now on
-    default_generator.set_state(state["glubina"])
-    if len(own) != len(state["own"]):
-        raise ValueError(f"it has {len(state['own'])} generators of its own, this one {len(own)}")
-    for one, values in zip(own, state["own"]):
-        one.set_state(values)
-    np.random.set_state(state["numpy"])  # noqa: NPY002
-    saved = state["python"]
-    words = tuple(int(word) for word in saved["words"])
-    random.setstate((saved["version"], words, saved["gauss"]))
-
-
-def _generators_in(thing: Any, seen: set[int]) -> Iterator[Generator]:
-    """The generators among an object's attributes and what they hold, in order."""
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    if isinstance(thing, Generator):
-        yield thing
-        return
-    parts: list[Any] = []
-    if isinstance(thing, dict):
-        parts = list(thing.values())
-    elif isinstance(thing, (list, tuple)):
-        parts = list(thing)
-    elif hasattr(thing, "__closure__"):
-        parts = [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
-        parts += [*(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]
-    elif hasattr(thing, "__dict__") and not isinstance(thing, type):
-        parts = [value for name, value in vars(thing).items() if name != "_trainer"]
-    for part in parts:
-        if not isinstance(part, (int, float, str, bytes, np.ndarray)):
-            yield from _generators_in(part, seen)
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False

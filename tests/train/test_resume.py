@@ -71,6 +71,22 @@ class Items:
         return X[index] + np.float32(np.random.normal() + random.random()), Y[index]  # noqa: NPY002
 
 
+class Drawing:
+    """A data set of one's own that draws from generators of its own."""
+
+    def __init__(self) -> None:
+        self.numpy = np.random.default_rng(5)
+        self.old = [np.random.RandomState(6)]
+        self.draw = random.Random(7).random
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, index: int) -> Any:
+        noise = self.numpy.normal() + self.old[0].normal() + self.draw()
+        return X[index] + np.float32(noise), Y[index]
+
+
 @dataclass
 class Case:
     """A training: how everything is made anew, as in a new process."""
@@ -163,6 +179,9 @@ CASES = {
         dense,
         data=lambda: (DataLoader(Items(), 8, shuffle=True),),
         options={"validation_data": DataLoader(Items(), 16)},
+    ),
+    "a data set with generators of its own": Case(
+        dense, data=lambda: (DataLoader(Drawing(), 8, shuffle=True),)
     ),
     "a gradient in the loss": Case(
         lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)),
