@@ -126,8 +126,8 @@ def test_binary_cross_entropy(copies: int, positive: float | None, dtype: Any) -
     pairs = [(z, t) for z in ENDS for t in (0.0, 1.0, 0.25)]
     z, t = (np.tile(column, copies).astype(dtype) for column in np.array(pairs).T)
     weight = None if positive is None else gl.tensor(positive, dtype=dtype)
-    wide = [a.astype(np.longdouble) for a in (z, t)]
-    wanted = exact_binary(*wide, 1.0 if positive is None else positive)
+    factor = 1.0 if positive is None else positive
+    wanted = exact_binary(z.astype(np.longdouble), t.astype(np.longdouble), factor)
     for found in ours(
         lambda z, t: F.binary_cross_entropy_with_logits(z, t, None, "none", weight), z, t
     ):
