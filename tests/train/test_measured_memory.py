@@ -53,7 +53,7 @@ def transformer():
         128, 1000), 32
 
 class Halves(nn.Module):
-    """A U-Net of two levels."""
+    # a U-Net of two levels
 
     def __init__(self):
         def pair(a, b):
@@ -81,7 +81,7 @@ def unet():
     return Halves(), (120, 64, 64, 3), (64, 64, 10), 24
 
 class Reader(nn.Module):
-    """A GRU in both directions whose states attend to one another."""
+    # a GRU in both directions whose states attend to one another
 
     def __init__(self):
         self.embedding = nn.Embedding(1000, 96)
