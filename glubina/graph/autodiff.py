@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from glubina.graph import origins
 from glubina.graph.errors import GraphError
@@ -30,20 +30,25 @@ def backward(seeds: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node]:
     return [full_like(w, 0) if g is None else g for w, g in zip(wrt, found, strict=True)]
 
 
-def received(seeds: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node | None]:
-    """As `backward`, with None for what no gradient reaches."""
-    wanted = set(wrt)
+def received(
+    seeds: Mapping[Node, Node], wrt: Sequence[Node], ends: Iterable[Node] = ()
+) -> list[Node | None]:
+    """As `backward`, with None for what no gradient reaches.
+
+    ends: nodes through which no gradient goes on, to what they were made of.
+    """
+    wanted, ends = set(wrt), frozenset(ends)
     order = topological(seeds)
     leads: set[Node] = set()
     waiting: Counter[Family] = Counter()
     for node in order:
-        if node in wanted or any(s in leads for s in node.sources):
+        if node in wanted or (node not in ends and any(s in leads for s in node.sources)):
             leads.add(node)
         if node.op.together is not None:
             waiting[_family(node)] += 1
     sent = {output: seed for output, seed in seeds.items() if output in leads}
     with origins.passing():
-        _send_back(order, leads, waiting, sent)
+        _send_back(order, leads, waiting, sent, ends)
     return [sent.get(w) for w in wrt]
 
 
@@ -52,10 +57,13 @@ def _send_back(
     leads: set[Node],
     waiting: Counter[Family],
     received: dict[Node, Node],
+    ends: frozenset[Node],
 ) -> None:
     """Go through the nodes in reverse order; `received` becomes the gradient of each."""
     watch = origins.current()
     for node in reversed(order):
+        if node in ends:
+            continue
         gradient = received.get(node)
         if node.op.together is not None:
             family = _family(node)

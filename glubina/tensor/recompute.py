@@ -24,7 +24,8 @@ def recompute(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     memory for time, about a third more of that. Values and derivatives are what they would be:
     random draws are the same numbers again, and what the function writes (running statistics) is
     written once. It returns what the function returns; tensors that require no gradient, and
-    anything else, are left as they are. In a loop's body nothing is forgotten.
+    anything else, are left as they are. A recurrence (`nn.LSTM`) is forgotten as a whole: around
+    each layer of a stack, or each part of a long sequence, this takes much less memory.
 
     Source: T. Chen et al., "Training deep nets with sublinear memory cost", 2016, arXiv:1604.06174.
 

@@ -128,12 +128,18 @@ def _run(name: str) -> tuple[int, int]:
     return (int(found[1]) << 10) - base - given, announced
 
 
+LARGER = ("resnet", "lstm", "transformer", "unet", "gru")
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "mlp",
         "cnn",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet", "lstm", "transformer", "unet", "gru")),
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("resnet", "lstm", "transformer", "unet", "gru")
+        ),
     ],
 )
 def test_what_is_announced_is_what_is_taken(name: str) -> None:

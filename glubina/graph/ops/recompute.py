@@ -77,7 +77,8 @@ def _derivatives(nodes: Sequence[Node], gradients: Sequence[Node]) -> Sequence[N
         copy = copies[node.attributes.which]
         seeds[copy] = add(seeds[copy], gradient) if copy in seeds else gradient
     read = [table.get(x, x) for x in inputs]
-    found = iter(received(seeds, [x for x in read if x.dtype.kind == "f"]))
+    # what lies before the inputs is not gone through here: it gets its part by their gradients
+    found = iter(received(seeds, [x for x in read if x.dtype.kind == "f"], ends=read))
     return [None] * outputs + [next(found) if x.dtype.kind == "f" else None for x in read]
 
 
