@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from glubina.runtime.layout import Held
+from glubina.runtime.block_memory import Held
 
 if TYPE_CHECKING:
     from glubina.explain.ladder import Ladder

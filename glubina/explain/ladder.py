@@ -19,7 +19,8 @@ from glubina.explain.machine import Peak, peak
 from glubina.graph.node import Node
 from glubina.graph.origins import Origin, Origins, Place, watching
 from glubina.runtime import build, compiler, observers
-from glubina.runtime.layout import Held, Laid
+from glubina.runtime.block_memory import Held
+from glubina.runtime.layout import Laid
 from glubina.schedule.kernel import Kernel
 from glubina.tensor import programs
 from glubina.tensor.arguments import whole

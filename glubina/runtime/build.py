@@ -23,7 +23,8 @@ from glubina.graph.techniques import left_out
 from glubina.graph.verify import verify
 from glubina.runtime import cache, compiler, observers, team
 from glubina.runtime.apart import apart
-from glubina.runtime.layout import Block, Laid, lay_plan, lower_all
+from glubina.runtime.blocks import Block, lower_all
+from glubina.runtime.layout import Laid, lay_plan
 from glubina.runtime.loader import LoadError
 from glubina.runtime.observers import CompileEvent
 from glubina.runtime.plan import Plan
