@@ -44,7 +44,7 @@ def test_one_layer_again_and_again(times: int, rows: int, outer: bool, skip: boo
         for _ in range(times):
             new = call(lambda h: (layer(h) * scale).tanh(), h)
             h = h + new if skip else new
-        return (h * h).sum() + layer.bias.sum()
+        return (h * h).sum() + layer.weight.sum()
 
     plain = _gradients(layer, lambda: loss(_called))
     for found, wanted in zip(_gradients(layer, lambda: loss(gl.recompute)), plain, strict=True):
@@ -55,7 +55,7 @@ def test_second_derivatives_of_shared_parts() -> None:
     x = gl.tensor(RANDOM.standard_normal((4, 3)))
     w = gl.tensor(RANDOM.standard_normal((3, 3)))
 
-    def curvature(call: Part) -> Callable[[Any], Any]:
+    def curvature(call: Part) -> Any:
         def value(w: Any) -> Any:
             h = x
             for _ in range(3):
@@ -129,3 +129,20 @@ def test_a_stack_keeps_its_sequences_only(kind: Any) -> None:
         _working(Stack(kind, nn.Recompute), (40, 32), 16)
         < (0.75 if kind is nn.RNN else 0.5) * plain
     )
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_bits_are_the_same_where_docs_say_so(images: bool) -> None:
+    x = gl.tensor(RANDOM.standard_normal((8, 12, 12, 8) if images else (64, 48)).astype("f"))
+
+    def part() -> Module:
+        if images:
+            return nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Dropout(0.3))
+        return nn.Sequential(nn.Linear(48, 48), nn.Tanh(), nn.Linear(48, 48), nn.ReLU())
+
+    found = []
+    for wrap in (nn.Recompute, lambda module: module):
+        gl.manual_seed(3)
+        net = nn.Sequential(*[wrap(part()) for _ in range(3)])
+        found.append(_gradients(net, lambda net=net: (net(x) ** 2).mean()))  # type: ignore[misc]
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
