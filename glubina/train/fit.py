@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glubina.data import DataLoader, epoch_order
-from glubina.train.inputs import Batches
+from glubina.train import chance
+from glubina.train.inputs import Batches, makes_own_batches
 from glubina.train.programs import Steps, Stream, Sums
 
 SLICE = 0.05  # seconds of native steps between two looks at signals, callbacks and progress
@@ -38,6 +38,8 @@ class Run:
         self._stream = stream
         self._seed = seed
         self._slice = 1
+        # the state of chance as the epoch began, where a loader's order may be drawn from it
+        self._began: Any = None
 
     def epoch(
         self,
@@ -77,6 +79,7 @@ class Run:
         return {
             "sums": self.sums.state_dict(),
             "loader": None if loader is None else loader.state_dict(),
+            "began": self._began,
         }
 
     def load_state_dict(self, values: Any, done: int) -> None:
@@ -85,6 +88,7 @@ class Run:
         loader = self.source.loader
         if loader is not None:
             loader.load_state_dict(values["loader"], again=done > 0)
+        self._began = values.get("began")  # the first checkpoints have none
 
     def _adapt(self, steps: int, seconds: float) -> None:
         """Choose the slice so that it takes about SLICE; it grows at most fourfold at a time."""
@@ -108,15 +112,26 @@ class Run:
         several = self.source.accumulate
         total = -(-self.source.count // self.source.batch_size)
         begun = done * several
-        for number, batch in enumerate(_after(self.source.loader, begun), begun + 1):
+        for number, batch in enumerate(self._batches(self.source.loader, begun), begun + 1):
             last = number % several == 0 or number == total
             self._stream.run(batch, last)
             if last and ended(-(-number // several)):
                 return
 
-
-def _after(loader: DataLoader, done: int) -> Iterator[Any]:
-    """The mini-batches of the next epoch but for the first `done`."""
-    if type(loader).__iter__ is DataLoader.__iter__:
-        return loader.after(done)
-    return islice(iter(loader), done, None)  # a class of one's own, with an order of its own
+    def _batches(self, loader: DataLoader, done: int) -> Iterator[Any]:
+        """The mini-batches of the next epoch but for the first `done`."""
+        if not makes_own_batches(loader):
+            return loader.after(done)
+        # perhaps in an order of its own: made again as it was, up to here
+        own = chance.own_generators([loader])
+        now = chance.states(own)
+        if done and self._began is not None:
+            chance.restore(self._began, own)
+        else:
+            self._began = now
+        batches = iter(loader)
+        for _ in range(done):
+            next(batches, None)
+        if done:
+            chance.restore(now, own)
+        return batches

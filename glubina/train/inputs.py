@@ -101,7 +101,7 @@ def batches(x: Any, y: Any, batch_size: int, dtype: np.dtype[Any], name: str = "
     batch_size = checked_size(batch_size)
     if isinstance(x, DataLoader):
         _no_targets(y, "a DataLoader")
-        if isinstance(x.dataset, TensorDataset):
+        if isinstance(x.dataset, TensorDataset) and not makes_own_batches(x):
             examples = _pair(x.dataset, dtype, name)
             return Batches(x.batch_size, examples, x, x.drop_last)
         return Batches(x.batch_size, None, x, x.drop_last)
@@ -123,6 +123,11 @@ def batches(x: Any, y: Any, batch_size: int, dtype: np.dtype[Any], name: str = "
             "examples are pairs, or a DataLoader"
         )
     return Batches(batch_size, examples_of(x, y, dtype, name))
+
+
+def makes_own_batches(loader: DataLoader) -> bool:
+    """Whether it is of a class of one's own that says itself what its mini-batches are."""
+    return type(loader).__iter__ is not DataLoader.__iter__
 
 
 def examples_of(x: Any, y: Any, dtype: np.dtype[Any], name: str = "") -> Examples:

@@ -137,11 +137,10 @@ class Parts:
                 raise ValueError(f"it has no state of the callback {name} of this training")
 
     def _generators(self) -> list[Any]:
-        """The generators in the network, the loss, the augmentation and the data sets."""
+        """The generators in the network, the loss, the augmentation, the loaders and data sets."""
         sources = [self.training.source, self.validation]
         loaders = [source.loader for source in sources if source is not None]
-        data = [loader.dataset for loader in loaders if loader is not None]
-        return chance.own_generators([self.session.model, *self.objects.values(), *data])
+        return chance.own_generators([self.session.model, *self.objects.values(), *loaders])
 
 
 def _says_itself(callback: Callback) -> bool:

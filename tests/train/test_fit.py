@@ -369,3 +369,16 @@ def test_bad_arguments_of_compile_and_callbacks() -> None:
 def test_a_class_is_no_loss() -> None:
     with pytest.raises(TypeError, match=r"got the class MSELoss: give MSELoss\(\)"):
         nn.Linear(3, 2).compile("adam", nn.MSELoss)  # type: ignore[arg-type]
+
+
+def test_a_loader_with_mini_batches_of_its_own_is_asked_for_them() -> None:
+    class Doubled(DataLoader):
+        def __iter__(self) -> Any:
+            return ((2 * x, y) for x, y in super().__iter__())
+
+    made, other = trainer(), trainer()
+    made.fit(Doubled((X, Y), 10), epochs=2, verbose=0)
+    other.fit(2 * X, Y, 10, epochs=2, shuffle=False, verbose=0)
+    for name, value in weights(other).items():
+        np.testing.assert_allclose(weights(made)[name], value, rtol=1e-5, atol=1e-6)
+    assert made.evaluate(Doubled((X, Y), 10)) == pytest.approx(made.evaluate(2 * X, Y), rel=1e-5)

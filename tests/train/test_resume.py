@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,21 @@ class Drawing:
     def __getitem__(self, index: int) -> Any:
         noise = self.numpy.normal() + self.old[0].normal() + self.draw()
         return X[index] + np.float32(noise), Y[index]
+
+
+class Wayward(DataLoader):
+    """A loader of one's own: an order by chance, and noise in each mini-batch."""
+
+    def __init__(self) -> None:
+        super().__init__((X, Y), 8)
+        self.chance = np.random.default_rng(9)
+
+    def __iter__(self) -> Iterator[Any]:
+        order = np.random.permutation(len(X))  # noqa: NPY002
+        for start in range(0, len(X), 8):
+            rows = order[start : start + 8]
+            noise = self.chance.normal(size=(len(rows), 1)) + random.random()
+            yield X[rows] + noise.astype(np.float32), Y[rows]
 
 
 @dataclass
@@ -183,6 +198,7 @@ CASES = {
     "a data set with generators of its own": Case(
         dense, data=lambda: (DataLoader(Drawing(), 8, shuffle=True),)
     ),
+    "a loader of one's own": Case(dense, data=lambda: (Wayward(),)),
     "a gradient in the loss": Case(
         lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)),
         compiled=lambda net: {"penalty": slope(net)},
