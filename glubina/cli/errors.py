@@ -27,6 +27,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt as error:
             typer.echo(str(error) or "interrupted", err=True)
             raise typer.Exit(130) from None
+        except BrokenPipeError:
+            raise
         except Exception as error:
             if wanted_whole():
                 raise

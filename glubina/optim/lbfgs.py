@@ -33,6 +33,8 @@ class LBFGS(Optimizer):
     Numerical Optimization, algorithm 7.5.
     """
 
+    needs_closure = True
+
     def __init__(
         self,
         params: Iterable[Any],

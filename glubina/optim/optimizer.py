@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -39,8 +39,11 @@ class Optimizer:
     rate) counts from the next step on and never makes a new program. `state` maps each parameter
     to what the rule remembers about it.
 
-    A rule is a subclass with `_update`.
+    A rule is a subclass with `_update`. needs_closure: whether `step` works only with one, because
+    the rule looks at the loss several times.
     """
+
+    needs_closure: ClassVar[bool] = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """TypeError for an argument that the rule does not know."""

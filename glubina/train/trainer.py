@@ -95,6 +95,12 @@ class Trainer(Jobs):
         # A class has the method as well: `optim.Adam` itself is a function that makes one.
         if isinstance(self._optimizer, type) or not hasattr(self._optimizer, "step"):
             self._optimizer = self._optimizer(list(self.model.parameters()))
+        if getattr(self._optimizer, "needs_closure", False):
+            raise TypeError(
+                f"fit takes one gradient for each step, and {type(self._optimizer).__name__} looks "
+                "at the loss several times in one: call optimizer.step(closure) in a loop of your "
+                "own, or give another optimizer"
+            )
         return cast(Optimizer, self._optimizer)
 
     @property

@@ -136,3 +136,13 @@ def test_files_of_others_stay(nursery: Nursery, tmp_path: Path) -> None:
         assert list(file.parent.iterdir()) == [file]
     ended = nursery.run(*SHORT, "--quiet", "--output", tmp_path / "history", "--overwrite")
     assert ended.code == 0, ended.text
+
+
+@pytest.mark.parametrize("command", [("recipes",), ("train", "--help"), ("data",)])
+def test_a_reader_that_has_seen_enough_of_a_command(command: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = begun(*command, stdout=writing)
+    os.close(writing)
+    _, text = run.communicate(timeout=120)
+    assert (run.returncode, text) == (141, "")
