@@ -27,7 +27,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt as error:
             typer.echo(str(error) or "interrupted", err=True)
             raise typer.Exit(130) from None
-        except BrokenPipeError:
+        except BrokenPipeError:  # nobody reads on, as after `| head`: the command ends silently
             raise
         except Exception as error:
             if wanted_whole():

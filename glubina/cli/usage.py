@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,6 @@ class Group(TyperGroup):
             return super().main(*args, **extra)
         try:
             code = super().main(*args, **extra)
-            sys.stdout.flush()
-        except BrokenPipeError:  # nobody reads on, as after `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(128 + 13)  # as what SIGPIPE ends
         except _UsageError as error:
             typer.echo(_told(error), err=True)
             sys.exit(2)
