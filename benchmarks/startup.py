@@ -13,8 +13,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -41,34 +39,34 @@ SUMS = {
 }
 
 
-def script(plan: Plan, system: str, text: str, cache: str) -> float:
-    """The seconds of a whole process of a system's Python that runs a text."""
+TIMED = """
+from time import perf_counter as now
+times = [now()]
+{}
+times.append(now())
+{}
+times.append(now())
+print(times[1] - times[0], times[2] - times[1])
+"""
+
+
+def script(plan: Plan, system: str, cache: str) -> list[float]:
+    """Seconds of the import and of a small sum after it, in a fresh process of its Python."""
     variables = environment(Contestant(system, "", ""), plan.threads, cache)
-    start = time.perf_counter()
     done = subprocess.run(
-        [plan.interpreters.of(system), "-c", text],
+        [plan.interpreters.of(system), "-c", TIMED.format(IMPORTS[system], SUMS[system])],
         capture_output=True, text=True, cwd=ROOT, env=variables | {"DEV": "CPU"},
     )  # fmt: skip
     if done.returncode:
         sys.exit(f"{system} failed:\n{done.stderr.strip()}")
-    return time.perf_counter() - start
-
-
-def median(repeats: int, run: Callable[[], float]) -> float:
-    """Of several runs, after one that reads the files from the disk."""
-    run()
-    return statistics.median(run() for _ in range(repeats))
+    return [float(word) for word in done.stdout.split()]
 
 
 def scripts(plan: Plan, system: str, repeats: int) -> list[float]:
-    """Seconds of the import beyond Python's start, and of a small sum after it."""
+    """The medians of several processes, after one that reads the files from the disk."""
     with tempfile.TemporaryDirectory(prefix="glubina-startup-") as cache:
-        empty = median(repeats, lambda: script(plan, system, "pass", cache))
-        text = IMPORTS[system]
-        imported = median(repeats, lambda: script(plan, system, text, cache))
-        text += f"\n{SUMS[system]}"
-        summed = median(repeats, lambda: script(plan, system, text, cache))
-    return [imported - empty, summed - imported]
+        runs = [script(plan, system, cache) for _ in range(1 + repeats)][1:]
+    return [statistics.median(times) for times in zip(*runs, strict=True)]
 
 
 def first_steps(plan: Plan, contestant: Contestant, repeats: int) -> dict[str, dict[str, float]]:
