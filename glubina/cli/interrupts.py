@@ -69,9 +69,9 @@ def stoppable(again: str) -> Iterator[None]:
 
     def told() -> BaseException:
         """What ends the command; not the handler says it, which may interrupt a print."""
-        name = signal.Signals(came[-1]).name
         if came[-1] == signal.SIGINT:
             return KeyboardInterrupt(f"interrupted. To go on: {again}")
+        name = signal.Signals(came[-1]).name
         with suppress(OSError):
             print(f"interrupted by {name}. To go on: {again}", file=sys.stderr, flush=True)
         return SystemExit(128 + came[-1])

@@ -25,15 +25,17 @@ class Journal:
     buffers that are overwritten: programs overwrite what nobody else holds.
     """
 
-    def __init__(self, places: Sequence[int], inputs: Sequence[Buffer]) -> None:
-        self._places = list(places)
-        self._buffers = [weakref.ref(inputs[place]) for place in places]
-        self._contents = [_bytes(inputs[place]).copy() for place in places]
+    def __init__(self, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> None:
+        """inputs, outputs: of the run that comes; what is among both is overwritten."""
+        self._places = _overwritten(inputs, outputs)
+        self._buffers = [weakref.ref(inputs[place]) for place in self._places]
+        self._contents = [_bytes(inputs[place]).copy() for place in self._places]
         self._steps: list[list[Buffer | None]] = []
         self._held = 0
 
-    def leads_to(self, places: Sequence[int], inputs: Sequence[Buffer]) -> bool:
-        """Whether a run that overwrites these inputs continues what is written here."""
+    def leads_to(self, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> bool:
+        """Whether a run on these continues what is written here."""
+        places = _overwritten(inputs, outputs)
         return (
             len(self._steps) < STEPS
             and self._held <= _BYTES
@@ -62,6 +64,12 @@ class Journal:
         results = [buffer if id(buffer) in own else Buffer(buffer.nbytes) for buffer in outputs]
         for step in self._steps:
             run([state[i] if b is None else b for i, b in enumerate(step)], results)
+
+
+def _overwritten(inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> list[int]:
+    """The numbers of the inputs that are outputs as well."""
+    own = set(map(id, outputs))
+    return [place for place, buffer in enumerate(inputs) if id(buffer) in own]
 
 
 def _bytes(buffer: Buffer) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from glubina.tensor.cell import Cell, Leaf, leaf_of_array, leaf_of_buffer
 from glubina.tensor.convert import settled
 from glubina.tensor.errors import TraceError
 from glubina.tensor.finite import all_finite, first_nan
+from glubina.tensor.journal import Journal
 from glubina.tensor.mode import mode
 from glubina.tensor.nests import rebuilt
 from glubina.tensor.outline import Outline, Place, outlined
@@ -24,7 +25,6 @@ from glubina.tensor.realise import realise, settle
 from glubina.tensor.trace import Guard, Trace
 
 if TYPE_CHECKING:
-    from glubina.tensor.anomaly import Detector
     from glubina.tensor.handle import Tensor
     from glubina.tensor.random import Generator
 
@@ -200,14 +200,16 @@ class Recording:
                 outputs.insert(number, Buffer(self.outputs[number][1]))
         outputs += [Buffer(size) for _, size, _ in self.results]
         detector = mode.detector
-        journal = None if detector is None else detector.journal(self, inputs, outputs)
+        journal: Journal | None = None
         done = 0
         try:
+            if detector is not None:
+                journal = detector.journal(self, inputs, outputs)
             self.program.run(inputs, outputs, self.sites)
             done = 1
-            if detector is not None and not self._is_finite(outputs):
+            if journal is not None and not self._is_finite(outputs):
                 done = 0
-                self._find(detector, inputs, outputs)
+                self._find(journal, inputs, outputs)
                 self.program.run(inputs, outputs, self.sites)  # infinite on purpose
                 done = 1
             if journal is not None:
@@ -231,18 +233,19 @@ class Recording:
                 found.append(Buffer(size))
         return found
 
-    def _find(self, detector: Detector, inputs: list[Buffer], outputs: list[Buffer]) -> None:
+    def _find(self, journal: Journal, inputs: list[Buffer], outputs: list[Buffer]) -> None:
         """Undo a run with a result that is not finite; AnomalyError if that is not on purpose."""
+        assert mode.detector is not None
         assert self.graph is not None
         nodes, leaves = self.graph
         spoiled = first_nan(nodes, outputs)
-        detector.journal(self, inputs, outputs).undo(inputs, outputs, self.program.run)
+        journal.undo(inputs, outputs, self.program.run)
 
         def bindings(_: object) -> dict[Node, Any]:
             pairs = zip(leaves, inputs, strict=True)
             return {leaf: buffer.array(leaf.shape, leaf.dtype) for leaf, buffer in pairs}
 
-        detector.find(nodes, spoiled, bindings, self.reads)
+        mode.detector.find(nodes, spoiled, bindings, self.reads)
 
     def _finish_draws(self, steps: int) -> None:
         for draws in self.draws:
@@ -314,13 +317,14 @@ class Recording:
             self._finish_draws(0)
             return 1, self.replay([])
         outputs += [Buffer(size) for _, size, _ in self.results]
-        before = [] if mode.detector is None else _contents(inputs, outputs)
-        if mode.detector is not None:
-            mode.detector.forget()
+        journal: Journal | None = None
         ran = 0
         try:
+            if mode.detector is not None:
+                mode.detector.forget()  # these steps are not written down one by one
+                journal = Journal(inputs, outputs)
             ran = self.program.run_many(inputs, outputs, most, _SLICE, self.sites)
-            if mode.detector is None or self._is_finite(outputs):
+            if journal is None or self._is_finite(outputs):
                 return ran, self._finish([], inputs, outputs, ran)
         except BaseException as error:
             # Ctrl-C waits for the program: the steps that it does are whole
@@ -330,9 +334,8 @@ class Recording:
             else:
                 self._finish_draws(0)
             raise
-        for array, content in before:
-            np.copyto(array, content)
-        del inputs, outputs, before
+        journal.undo(inputs, outputs, self.program.run)
+        del inputs, outputs
         self._finish_draws(0)
         for _ in range(ran):  # the step that goes wrong raises
             value = self.replay([])
@@ -355,13 +358,6 @@ class Recording:
             else:
                 return None
         return found
-
-
-def _contents(inputs: list[Buffer], outputs: list[Buffer]) -> list[tuple[Any, Any]]:
-    """Views of the buffers that a program overwrites, each with a copy of what is in it."""
-    own = set(map(id, inputs))
-    arrays = [b.array((b.nbytes,), np.uint8) for b in outputs if id(b) in own]
-    return [(array, array.copy()) for array in arrays]
 
 
 def _same_gradient(tensor: Tensor, before: Tensor | None) -> Callable[[], bool]:

@@ -78,7 +78,7 @@ class Chunks(nn.Module):
 
     def forward(self, x: Any) -> Any:
         state, outputs = None, []
-        for part in gl.split(x, self.parts, axis=1):
+        for part in gl.split(x, x.shape[1] // self.parts, axis=1):
             found, state = self.call(self.recurrent, part, state)
             outputs.append(found)
         return self.outputs(gl.concat(outputs, axis=1))

@@ -38,7 +38,24 @@ def _seen(
     return found
 
 
-class _Attention(Layer):
+def _require_steps(kind: str, query: Tensor, value: Tensor, key: Tensor) -> None:
+    """ShapeError unless all are (N, steps, features) and each key has its value."""
+    for name, tensor in (("query", query), ("value", value), ("key", key)):
+        if len(tensor.shape) != 3:
+            raise ShapeError(f"{kind}: {name} should be (N, steps, features), got {tensor.shape}")
+    if value.shape[1] != key.shape[1]:
+        raise ShapeError(f"{kind}: there are {value.shape[1]} values and {key.shape[1]} keys")
+
+
+class _Masked(Layer):
+    """What hands on the query's mask."""
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The query's."""
+        return mask[0] if isinstance(mask, list) else None
+
+
+class _Attention(_Masked):
     """What the layers without projections share: called with [query, value] or with the key too."""
 
     def __init__(self, dropout: float = 0.0, **options: Any) -> None:
@@ -61,12 +78,7 @@ class _Attention(Layer):
         if not isinstance(inputs, list) or len(inputs) not in (2, 3):
             raise ShapeError(f"{type(self).__name__} takes [query, value] or [query, value, key]")
         query, value, key = (*inputs, inputs[1])[:3]
-        for name, tensor in (("query", query), ("value", value), ("key", key)):
-            if len(tensor.shape) != 3:
-                raise ShapeError(
-                    f"{type(self).__name__}: {name} should be (N, steps, features), got "
-                    f"{tensor.shape}"
-                )
+        _require_steps(type(self).__name__, query, value, key)
         scores = self.scores(query, key)
         seen = _seen(query, key.shape[1], mask, use_causal_mask, None)
         if seen is not None:
@@ -76,10 +88,6 @@ class _Attention(Layer):
             weights = F.dropout(weights, self.dropout, True)
         result = matmul(weights, value)
         return (result, weights) if return_attention_scores else result
-
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
-        """The query's."""
-        return mask[0] if isinstance(mask, list) else None
 
 
 @known
@@ -133,7 +141,7 @@ class AdditiveAttention(_Attention):
 
 
 @known
-class MultiHeadAttention(Layer):
+class MultiHeadAttention(_Masked):
     """Attention in several heads, each with its projections; called with (query, value, key=None).
 
     The heads' results, (N, T, num_heads, value_dim), are projected to output_shape features (the
@@ -234,15 +242,7 @@ class MultiHeadAttention(Layer):
         """(N, T, features); with return_attention_scores the weights (N, heads, T, S) too."""
         query, value = inputs[:2]
         key = inputs[2] if len(inputs) > 2 else value
-        for name, tensor in (("query", query), ("value", value), ("key", key)):
-            if len(tensor.shape) != 3:
-                raise ShapeError(
-                    f"MultiHeadAttention: {name} should be (N, steps, features), got {tensor.shape}"
-                )
-        if value.shape[1] != key.shape[1]:
-            raise ShapeError(
-                f"MultiHeadAttention: there are {value.shape[1]} values and {key.shape[1]} keys"
-            )
+        _require_steps("MultiHeadAttention", query, value, key)
         given = inputs[3] if len(inputs) > 3 else None
         if given is not None and len(given.shape) == 2:
             raise ShapeError(
@@ -273,7 +273,3 @@ class MultiHeadAttention(Layer):
         if self.use_bias:
             y = y + getattr(self, f"{name}_bias")
         return permute_dims(y, (0, 2, 1, 3))
-
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
-        """The query's."""
-        return mask[0] if isinstance(mask, list) else None
