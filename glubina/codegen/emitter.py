@@ -1,7 +1,8 @@
 """Writes LLVM IR as text: one function at a time, with structured loops and conditions.
 
 Values are SSA names with an LLVM type, both plain text. The emitter adds no meaning of its own; it
-only keeps the bookkeeping (fresh names, blocks, phi nodes) out of the kernels' way.
+only keeps the bookkeeping (fresh names, blocks, phi nodes, what is known already and what a loop
+need not repeat) out of the kernels' way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from glubina.codegen.lines import Lines
+
 FLOATS = ("half", "float", "double")
+DIVISIONS = ("udiv", "sdiv", "urem", "srem")
 
 
 class Value(NamedTuple):
@@ -86,7 +90,9 @@ class Function:
         self.seldom = False  # while true, helpers are called instead of being put inline
         self._count = 0
         self._block = "entry"
-        self._lines: list[str] = ["entry:"]
+        self._lines = Lines()
+        self._lines.append("entry:")
+        self._lines.given(p.name for p in self.parameters)
 
     # -- text -----------------------------------------------------------------------------------
 
@@ -98,7 +104,7 @@ class Function:
         head = (
             f"define {self.linkage}{self.returns} @{self.name}({parameters}) {self.attributes} {{"
         )
-        return "\n".join([head, *self._lines, "}"])
+        return "\n".join([head, self._lines.text(), "}"])
 
     def fresh(self, hint: str = "v") -> str:
         """A name that the function has not used yet."""
@@ -108,7 +114,18 @@ class Function:
     def emit(self, type_: str, text: str, hint: str = "v") -> Value:
         """Append `name = text` and return the new value."""
         name = self.fresh(hint)
-        self._lines.append(f"  {name} = {text}")
+        self._lines.define(name, text)
+        return Value(name, type_)
+
+    def pure(self, type_: str, text: str, *operands: Value, hint: str = "v") -> Value:
+        """The value of an instruction that only depends on its operands and cannot fail.
+
+        It is worked out once, in front of the loops that it does not depend on.
+        """
+        name = self._lines.found(text)
+        if name is None:
+            name = self.fresh(hint)
+            self._lines.place(name, text, [o.name for o in operands])
         return Value(name, type_)
 
     def line(self, text: str) -> None:
@@ -116,7 +133,11 @@ class Function:
         self._lines.append(f"  {text}")
 
     def block(self, label: str) -> None:
-        """Begin a new basic block."""
+        """Begin a new basic block, from wherever control comes."""
+        self._lines.forget()
+        self._begin(label)
+
+    def _begin(self, label: str) -> None:
         self._block = label
         self._lines.append(f"{label}:")
 
@@ -156,7 +177,10 @@ class Function:
 
     def binary(self, instruction: str, a: Value, b: Value) -> Value:
         """Any two-operand instruction, as `fadd contract` or `shl`."""
-        return self.emit(a.type, f"{instruction} {a.type} {a.name}, {b.name}")
+        text = f"{instruction} {a.type} {a.name}, {b.name}"
+        if instruction in DIVISIONS and (not b.name.isdigit() or b.name == "0"):
+            return self.emit(a.type, text)  # it may fail, where it would not be reached
+        return self.pure(a.type, text, a, b)
 
     def add(self, a: Value, b: Value) -> Value:
         """a + b, integers."""
@@ -164,11 +188,15 @@ class Function:
             return a
         if a.name == "0":
             return b
-        return self.binary("add", a, b)
+        known = _both_known(a, b)
+        return Value(str(known[0] + known[1]), a.type) if known else self.binary("add", a, b)
 
     def sub(self, a: Value, b: Value) -> Value:
         """a - b, integers."""
-        return a if b.name == "0" else self.binary("sub", a, b)
+        if b.name == "0":
+            return a
+        known = _both_known(a, b)
+        return Value(str(known[0] - known[1]), a.type) if known else self.binary("sub", a, b)
 
     def mul(self, a: Value, b: Value) -> Value:
         """a * b, integers."""
@@ -176,7 +204,8 @@ class Function:
             return b
         if b.name == "1":
             return a
-        return self.binary("mul", a, b)
+        known = _both_known(a, b)
+        return Value(str(known[0] * known[1]), a.type) if known else self.binary("mul", a, b)
 
     def fadd(self, a: Value, b: Value) -> Value:
         """a + b, floating point."""
@@ -196,7 +225,7 @@ class Function:
 
     def fneg(self, a: Value) -> Value:
         """-a, floating point."""
-        return self.emit(a.type, f"fneg {a.type} {a.name}")
+        return self.pure(a.type, f"fneg {a.type} {a.name}", a)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """a * b + c, rounded once."""
@@ -206,32 +235,35 @@ class Function:
         """A comparison, as `olt` (floating point) or `slt` (integers)."""
         kind = "fcmp" if is_float(a.type) else "icmp"
         type_ = vector("i1", lanes_of(a.type))
-        return self.emit(type_, f"{kind} {predicate} {a.type} {a.name}, {b.name}")
+        return self.pure(type_, f"{kind} {predicate} {a.type} {a.name}, {b.name}", a, b)
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
         """a where the condition holds, else b."""
-        return self.emit(a.type, f"select {condition}, {a}, {b}")
+        return self.pure(a.type, f"select {condition}, {a}, {b}", condition, a, b)
 
     def convert(self, instruction: str, a: Value, scalar: str) -> Value:
         """A conversion, as `sext`, `fptosi`, `bitcast`, to another element type."""
         type_ = vector(scalar, lanes_of(a.type))
-        return a if type_ == a.type else self.emit(type_, f"{instruction} {a} to {type_}")
+        return a if type_ == a.type else self.pure(type_, f"{instruction} {a} to {type_}", a)
 
     def intrinsic(self, name: str, returns: str, *operands: Value) -> Value:
-        """Call an LLVM intrinsic overloaded on its return type, as `llvm.sqrt`."""
+        """Call a pure LLVM intrinsic that is overloaded on its return type, as `llvm.sqrt`."""
         suffix = returns if returns[0] != "<" else f"v{lanes_of(returns)}{scalar_of(returns)}"
         suffix = suffix.replace("float", "f32").replace("double", "f64").replace("half", "f16")
-        return self.call(f"{name}.{suffix}", returns, *operands)
+        return self._call(True, f"{name}.{suffix}", returns, *operands)
 
     def call(self, name: str, returns: str, *operands: Value) -> Value:
         """Call a function, declaring it for the module."""
+        return self._call(False, name, returns, *operands)
+
+    def _call(self, pure: bool, name: str, returns: str, *operands: Value) -> Value:
         types = ", ".join(o.type for o in operands)
         self.declarations.add(f"declare {returns} @{name}({types})")
         text = f"call {returns} @{name}({', '.join(str(o) for o in operands)})"
         if returns == "void":
             self.line(text)
             return Value("void", "void")
-        return self.emit(returns, text)
+        return self.pure(returns, text, *operands) if pure else self.emit(returns, text)
 
     def call_helper(
         self, name: str, make: Callable[[], Function], returns: str, *operands: Value
@@ -257,33 +289,40 @@ class Function:
         """All lanes of integers put together, as by `smin` or `or`."""
         if a.type[0] != "<":
             return a
-        return self.call(f"llvm.vector.reduce.{name}.{_mangle(a.type)}", scalar_of(a.type), a)
+        name = f"llvm.vector.reduce.{name}.{_mangle(a.type)}"
+        return self._call(True, name, scalar_of(a.type), a)
 
     def splat(self, a: Value, lanes: int) -> Value:
         """The scalar repeated in every lane."""
         if lanes == 1:
             return a
         type_ = vector(a.type, lanes)
-        first = self.emit(type_, f"insertelement {type_} poison, {a}, i64 0")
+        first = self.pure(type_, f"insertelement {type_} poison, {a}, i64 0", a)
         zeros = f"<{lanes} x i32> zeroinitializer"
-        return self.emit(type_, f"shufflevector {first}, {type_} poison, {zeros}")
+        return self.pure(type_, f"shufflevector {first}, {type_} poison, {zeros}", first)
 
     def extract(self, a: Value, lane: int) -> Value:
         """One lane of a vector."""
         if a.type[0] != "<":
             return a
-        return self.emit(scalar_of(a.type), f"extractelement {a}, i64 {lane}")
+        return self.pure(scalar_of(a.type), f"extractelement {a}, i64 {lane}", a)
 
     # -- memory ---------------------------------------------------------------------------------
 
-    def invariant_load(self, pointer: Value, type_: str) -> Value:
-        """Load from memory that nothing writes to while the function runs."""
-        tail = f"align {self._align(type_)}, !invariant.load !0"
-        return self.emit(type_, f"load {type_}, {pointer}, {tail}")
+    def invariant_load(self, pointer: Value, type_: str, exists: bool = False) -> Value:
+        """Load from memory that nothing writes to while the function runs.
+
+        exists: the address is one of valid memory even where control does not come to the load.
+        """
+        text = f"load {type_}, {pointer}, align {self._align(type_)}, !invariant.load !0"
+        return self.pure(type_, text, pointer) if exists else self.emit(type_, text)
 
     def element(self, pointer: Value, index: Value, scalar: str) -> Value:
         """The address of element `index` of an array of `scalar`."""
-        return self.emit("ptr", f"getelementptr inbounds {scalar}, {pointer}, {index}", "p")
+        if index.name == "0":
+            return pointer
+        text = f"getelementptr inbounds {scalar}, {pointer}, {index}"
+        return self.pure("ptr", text, pointer, index, hint="p")
 
     def load(self, pointer: Value, type_: str, align: int | None = None) -> Value:
         """Load a scalar or vector; the alignment is that of one element unless given."""
@@ -350,54 +389,58 @@ class Function:
 
     @contextmanager
     def loop(
-        self,
-        start: Value,
-        stop: Value,
-        step: Value,
-        carried: Sequence[Value] = (),
-        metadata: str = "",
+        self, start: Value, stop: Value, step: Value, carried: Sequence[Value] = ()
     ) -> Iterator[Loop]:
         """`for index in range(start, stop, step)` (step > 0), values carried between rounds.
 
         Inside, read `loop.index` and `loop.values`, and call `loop.carry(next values)`; after it,
-        `loop.results` holds the carried values.
+        `loop.results` holds the carried values. A loop that is known to have one round is none.
         """
-        head, body, done = self.label("head"), self.label("body"), self.label("done")
+        known = _both_known(start, stop)
+        if known and known[0] < known[1] and _both_known(stop, step) and (
+            known[0] + int(step.name) >= known[1]
+        ):  # fmt: skip
+            loop = Loop(start, list(carried))
+            yield loop
+            loop.results = loop.next
+            return
+        body, done = self.label("body"), self.label("done")
+        some = self.compare("slt", start, stop)
         before = self._block
-        self.line(f"br label %{head}")
-        self.block(head)
+        self._lines.enter_loop()
+        self.line(f"br i1 {some.name}, label %{body}, label %{done}")
+        self._begin(body)
         index = Value(self.fresh("i"), "i64")
         values = [Value(self.fresh("c"), v.type) for v in carried]
-        spot = len(self._lines)
-        self._lines.append("")
-        inside = self.compare("slt", index, stop)
-        self.line(f"br i1 {inside.name}, label %{body}, label %{done}")
-        self.block(body)
+        self._lines.given([index.name, *(value.name for value in values)])
+        phis = self._lines.gap()
         loop = Loop(index, values)
         yield loop
         after = self.emit("i64", f"add nsw i64 {index.name}, {step.name}")
+        more = self.compare("slt", after, stop)
         last = self._block
-        tail = f", {metadata}" if metadata else ""
-        self.line(f"br label %{head}{tail}")
-        phis = [f"  {index.name} = phi i64 [{start.name}, %{before}], [{after.name}, %{last}]"]
+        self.line(f"br i1 {more.name}, label %{body}, label %{done}")
+        phis.append(_phi(index, start, before, after, last))
         for value, first, following in zip(values, carried, loop.next, strict=True):
-            phis.append(
-                f"  {value.name} = phi {value.type} "
-                f"[{first.name}, %{before}], [{following.name}, %{last}]"
-            )
-        self._lines[spot] = "\n".join(phis)
-        self.block(done)
-        loop.results = values
+            phis.append(_phi(value, first, before, following, last))
+        self._lines.leave_loop()
+        self._begin(done)
+        loop.results = [Value(self.fresh("c"), v.type) for v in carried]
+        for result, first, following in zip(loop.results, carried, loop.next, strict=True):
+            self.line(_phi(result, first, before, following, last).strip())
+        self._lines.given(result.name for result in loop.results)
 
     @contextmanager
     def when(self, condition: Value) -> Iterator[None]:
         """Run what is written inside only if the condition (i1) holds."""
         yes, end = self.label("then"), self.label("end")
         self.line(f"br i1 {condition.name}, label %{yes}, label %{end}")
-        self.block(yes)
+        self._begin(yes)
+        self._lines.enter_branch()
         yield
+        self._lines.leave_branch()
         self.line(f"br label %{end}")
-        self.block(end)
+        self._begin(end)
 
     def minimum(self, a: Value, b: Value) -> Value:
         """The smaller of two signed integers."""
@@ -427,6 +470,17 @@ def module(functions: Sequence[Function]) -> str:
     texts = [helpers[name].text() for name in sorted(helpers)]
     texts += [function.text() for function in functions]
     return "\n\n".join([*texts, "\n".join(sorted(declarations)), "!0 = !{}", ""])
+
+
+def _phi(value: Value, a: Value, from_a: str, b: Value, from_b: str) -> str:
+    return f"  {value.name} = phi {value.type} [{a.name}, %{from_a}], [{b.name}, %{from_b}]"
+
+
+def _both_known(a: Value, b: Value) -> tuple[int, int] | None:
+    """Two scalar integer constants as numbers, if they are that."""
+    if a.name[0] == "%" or b.name[0] == "%" or a.type[0] == "<":
+        return None
+    return int(a.name), int(b.name)
 
 
 def _mangle(type_: str) -> str:

@@ -226,7 +226,10 @@ class Evaluator:
             # The first element always exists, and reading it does no harm.
             offset = f.select(f.any(self.guard), offset, f.i64(0))
         address = f.element(pointer, offset, scalar)
-        return f.invariant_load(address, scalar) if node in self.steady else f.load(address, scalar)
+        if node not in self.steady:
+            return f.load(address, scalar)
+        exists = not position.terms and 0 <= position.const < node.size
+        return f.invariant_load(address, scalar, exists)
 
     def needed(self) -> Value | None:
         """One condition per lane: the lane exists and its element is needed."""

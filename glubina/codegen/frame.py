@@ -81,7 +81,7 @@ class Frame:
 
     def _word(self, position: int) -> Value:
         f = self.f
-        return f.invariant_load(f.element(self.args, f.i64(position), "i64"), "i64")
+        return f.invariant_load(f.element(self.args, f.i64(position), "i64"), "i64", exists=True)
 
     def _pointer(self, index: Value) -> Value:
-        return self.f.invariant_load(self.f.element(self.table, index, "ptr"), "ptr")
+        return self.f.invariant_load(self.f.element(self.table, index, "ptr"), "ptr", exists=True)

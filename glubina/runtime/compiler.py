@@ -160,11 +160,15 @@ def _simplify(module: llvm.ModuleRef, machine: llvm.TargetMachine, stack: ExitSt
     inline.add_always_inliner_pass()
     inline.add_global_dead_code_eliminate_pass()
     inline.run(module, builder)
-    # of LLVM's usual passes only those that simplify functions: they cost a third of the time
-    # and bring all of the speed, as kernels are vectorised and blocked already
+    # kernels are vectorised and blocked, and what loops need not repeat is in front of them
+    # already: LLVM's further passes over functions cost four times as much and bring nothing
     simplify = _freed(
-        builder.getFunctionPassManager(), ffi.lib.LLVMPY_DisposeNewFunctionPassManger, stack
+        llvm.create_new_function_pass_manager(),
+        ffi.lib.LLVMPY_DisposeNewFunctionPassManger,
+        stack,
     )
+    simplify.add_instruction_combine_pass()
+    simplify.add_simplify_cfg_pass()
     for function in module.functions:
         if not function.is_declaration:
             _unlocked().LLVMPY_RunNewFunctionPassManager(simplify, function, builder)
