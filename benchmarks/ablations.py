@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import math
+import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from glubina.graph.techniques import TECHNIQUES
 from . import page, report
 from .contestants import Contestant
 from .report import Outcome
-from .turns import Plan, measure
+from .turns import Plan, Result, measure
 from .workloads import WORKLOADS
 
 USUAL = ("mlp", "keras_cnn", "lenet5", "resnet20", "playground", "mobilenet")
@@ -32,6 +32,7 @@ class Ablation:
 
 ABLATIONS = (
     Ablation("nothing: a step under `gl.compile`"),
+    Ablation("nothing, measured once more: so far goes chance"),
     Ablation("tracing saved by `gl.compile`: an ordinary loop", mode="loop"),
     Ablation("Winograd's transforms", variables=(("GLUBINA_CONV", "direct"),)),
     *(Ablation(text, variables=(("GLUBINA_WITHOUT", name),)) for name, text in TECHNIQUES.items()),
@@ -51,19 +52,19 @@ def contestants(workload: str) -> list[Contestant]:
 
 def table(outcomes: list[Outcome]) -> str:
     """A row for every ablation: its time by that of the whole, on every workload."""
-    rows = []
-    for number, ablation in enumerate((*ABLATIONS, WHOLE)):
-        row = [ablation.without]
-        for outcome in outcomes:
-            whole, this = outcome.results[0], outcome.results[number]
-            row.append(cell(this.seconds, whole.seconds if number else math.nan))
-        rows.append(row)
+    rows = [[ABLATIONS[0].without, *(f"{1e3 * o.results[0].seconds:.3g} ms" for o in outcomes)]]
+    for number, ablation in enumerate((*ABLATIONS[1:], WHOLE), 1):
+        row = [f"{times(o.results[number], o.results[0]):.2f}" for o in outcomes]
+        rows.append([ablation.without, *row])
     return page.grid(["without", *(f"`{o.workload.name}`" for o in outcomes)], rows)
 
 
-def cell(seconds: float, whole: float) -> str:
-    """Milliseconds of the whole, or how many times those another takes."""
-    return f"{seconds / whole:.2f}" if math.isfinite(whole) else f"{1e3 * seconds:.3g} ms"
+def times(this: Result, whole: Result) -> float:
+    """How many times as long as the whole, the median over the rounds.
+
+    The machine's pace changes within minutes, so turns of the same round are compared.
+    """
+    return statistics.median(a / b for a, b in zip(this.turns, whole.turns, strict=True))
 
 
 def main() -> int:
@@ -71,8 +72,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.3)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=0.1)
     parser.add_argument("--write", type=Path, metavar="PAGE", help="write the table into it")
     chosen = parser.parse_args()
     plan = Plan(chosen.threads, chosen.rounds, chosen.seconds)

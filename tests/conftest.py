@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,8 @@ _CACHE = Path(tempfile.mkdtemp(prefix="glubina-tests-"))
 os.environ["GLUBINA_CACHE"] = str(_CACHE)
 os.environ["GLUBINA_VERIFY"] = "1"  # the graph is checked between the passes of the compiler
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+# A shell that starts the tests in the background has Ctrl-C ignored, by what they start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

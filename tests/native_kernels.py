@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
 from glubina.codegen.target import host
+from glubina.codegen.values import Value
 from glubina.runtime.buffer import Buffer
 from glubina.runtime.compiler import compile_ir
 from glubina.runtime.plan import Call, Entry, KernelInfo, Plan, Spec

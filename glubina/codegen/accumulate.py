@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from glubina.codegen import elementwise
 from glubina.codegen.elementwise import float_maximum, integer_extreme
-from glubina.codegen.emitter import Function, Value, is_float, lanes_of, scalar_of, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value, is_float, lanes_of, scalar_of, vector
 from glubina.graph.node import Node
 
 State = list[Value]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glubina.codegen import polynomials
-from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of, vector
+from glubina.codegen.emitter import Function
+from glubina.codegen.values import Value, lanes_of, scalar_of, vector
 
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts; the first has zeros at its end, so that n times it is exact.

@@ -27,7 +27,8 @@ from glubina.codegen.attention_parts import (
 )
 from glubina.codegen.attention_plan import BLOCK, AttentionPlan
 from glubina.codegen.blocks import alloca, multiply_add_block
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
+from glubina.codegen.values import Value
 
 TileWriter = Callable[[Tile, Value, Value, bool], None]
 """Given a register block, its row and column in the block, and whether some of it is unseen."""

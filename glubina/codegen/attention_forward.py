@@ -28,7 +28,8 @@ from glubina.codegen.attention_parts import (
 )
 from glubina.codegen.attention_plan import CHUNK, KEYS, AttentionPlan
 from glubina.codegen.blocks import alloca
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
+from glubina.codegen.values import Value
 
 
 class Forward(Pass):

@@ -11,9 +11,10 @@ from glubina.codegen import philox
 from glubina.codegen.arithmetic import Arithmetic
 from glubina.codegen.attention_plan import NUMBERS, AttentionPlan
 from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block, shuffle, transposed
-from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.frame import Frame
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value, lanes_of, scalar_of, vector
 from glubina.graph.philox import BLOCKS, GROUP
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of
+from glubina.codegen.emitter import Function
+from glubina.codegen.values import Value, lanes_of, scalar_of
 
 LINE = 64
 """The bytes of a cache line."""

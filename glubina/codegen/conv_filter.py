@@ -19,10 +19,11 @@ import numpy as np
 
 from glubina.codegen.blocks import LINE, alloca, first_lanes
 from glubina.codegen.conv_filter_plan import FilterPlan, tiles
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value, vector
 
 
 class Range(NamedTuple):

@@ -16,8 +16,9 @@ import numpy as np
 from glubina.codegen.blocks import LINE
 from glubina.codegen.conv_filter import Partials, Range
 from glubina.codegen.conv_filter_plan import FilterPlan, tiles
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
 from glubina.codegen.frame import Frame
+from glubina.codegen.values import Value
 
 PIXELS = 32
 """The outputs of a piece: with what all taps read they stay in the first-level cache."""

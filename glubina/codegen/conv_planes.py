@@ -15,12 +15,13 @@ from collections.abc import Callable
 import numpy as np
 
 from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block, shuffle, transposed
-from glubina.codegen.emitter import Function, Value, lanes_of, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.planes import Packer, read_axis
 from glubina.codegen.planes_plan import FIXED, PER_AXIS, PlanesPlan
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value, lanes_of, vector
 
 TOGETHER = 8
 """Input channels that pass before the next tap's turn."""

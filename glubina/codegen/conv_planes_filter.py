@@ -18,11 +18,12 @@ import numpy as np
 
 from glubina.codegen.blocks import shuffle
 from glubina.codegen.conv_plan import ConvShape, block_shape, phases_of
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.frame import Frame
 from glubina.codegen.planes import Packer, read_axis
 from glubina.codegen.planes_plan import CACHE_BYTES, PER_AXIS, apart, axis_numbers, axis_of
 from glubina.codegen.target import Target, llvm_type
+from glubina.codegen.values import Value, vector
 from glubina.graph.techniques import used
 
 MOST_PARTS = 16

@@ -20,10 +20,11 @@ import numpy as np
 
 from glubina.codegen.blocks import LINE, Ahead, alloca, first_lanes, multiply_add_block
 from glubina.codegen.conv_plan import ConvPlan, Run
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value, vector
 
 
 class _Geometry:

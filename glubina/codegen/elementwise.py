@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from glubina.codegen import remainder, vector_math
-from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value, lanes_of, scalar_of, vector
 
 DType = np.dtype[Any]
 INDEX = np.dtype(np.int64)

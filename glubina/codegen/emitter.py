@@ -7,52 +7,23 @@ need not repeat) out of the kernels' way.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from glubina.codegen.lines import Lines
+from glubina.codegen.values import (
+    FLOATS,
+    Value,
+    both_known,
+    float_text,
+    is_float,
+    lanes_of,
+    mangled,
+    scalar_of,
+    vector,
+)
 
-FLOATS = ("half", "float", "double")
 DIVISIONS = ("udiv", "sdiv", "urem", "srem")
-
-
-class Value(NamedTuple):
-    """An SSA value or a constant: its text and its LLVM type."""
-
-    name: str
-    type: str
-
-    def __str__(self) -> str:
-        return f"{self.type} {self.name}"
-
-
-def vector(scalar: str, lanes: int) -> str:
-    """The type of `lanes` scalars side by side; one lane is the scalar itself."""
-    return scalar if lanes == 1 else f"<{lanes} x {scalar}>"
-
-
-def lanes_of(type_: str) -> int:
-    """How many lanes a type has (1 for a scalar)."""
-    return int(type_[1 : type_.index(" ")]) if type_[0] == "<" else 1
-
-
-def scalar_of(type_: str) -> str:
-    """The element type of a vector, or the type itself."""
-    return type_[type_.index("x ") + 2 : -1] if type_[0] == "<" else type_
-
-
-def is_float(type_: str) -> bool:
-    """Whether the (element) type is a floating-point one."""
-    return scalar_of(type_) in FLOATS
-
-
-def float_text(value: float, scalar: str) -> str:
-    """A floating-point constant as LLVM reads it: exact, by its bits as a double."""
-    if scalar == "float":
-        value = struct.unpack("f", struct.pack("f", value))[0]
-    return f"0x{struct.unpack('Q', struct.pack('d', value))[0]:016X}"
 
 
 class Loop:
@@ -188,14 +159,14 @@ class Function:
             return a
         if a.name == "0":
             return b
-        known = _both_known(a, b)
+        known = both_known(a, b)
         return Value(str(known[0] + known[1]), a.type) if known else self.binary("add", a, b)
 
     def sub(self, a: Value, b: Value) -> Value:
         """a - b, integers."""
         if b.name == "0":
             return a
-        known = _both_known(a, b)
+        known = both_known(a, b)
         return Value(str(known[0] - known[1]), a.type) if known else self.binary("sub", a, b)
 
     def mul(self, a: Value, b: Value) -> Value:
@@ -204,7 +175,7 @@ class Function:
             return b
         if b.name == "1":
             return a
-        known = _both_known(a, b)
+        known = both_known(a, b)
         return Value(str(known[0] * known[1]), a.type) if known else self.binary("mul", a, b)
 
     def fadd(self, a: Value, b: Value) -> Value:
@@ -248,9 +219,7 @@ class Function:
 
     def intrinsic(self, name: str, returns: str, *operands: Value) -> Value:
         """Call a pure LLVM intrinsic that is overloaded on its return type, as `llvm.sqrt`."""
-        suffix = returns if returns[0] != "<" else f"v{lanes_of(returns)}{scalar_of(returns)}"
-        suffix = suffix.replace("float", "f32").replace("double", "f64").replace("half", "f16")
-        return self._call(True, f"{name}.{suffix}", returns, *operands)
+        return self._call(True, f"{name}.{mangled(returns)}", returns, *operands)
 
     def call(self, name: str, returns: str, *operands: Value) -> Value:
         """Call a function, declaring it for the module."""
@@ -289,7 +258,7 @@ class Function:
         """All lanes of integers put together, as by `smin` or `or`."""
         if a.type[0] != "<":
             return a
-        name = f"llvm.vector.reduce.{name}.{_mangle(a.type)}"
+        name = f"llvm.vector.reduce.{name}.{mangled(a.type)}"
         return self._call(True, name, scalar_of(a.type), a)
 
     def splat(self, a: Value, lanes: int) -> Value:
@@ -334,7 +303,7 @@ class Function:
 
     def masked_load(self, pointer: Value, type_: str, mask: Value) -> Value:
         """Load the lanes where the mask holds; the others are zero and are not touched."""
-        suffix = f"{_mangle(type_)}.p0"
+        suffix = f"{mangled(type_)}.p0"
         name = f"llvm.masked.load.{suffix}"
         self.declarations.add(f"declare {type_} @{name}(ptr, {mask.type}, {type_})")
         align = self._align(type_)
@@ -343,7 +312,7 @@ class Function:
 
     def masked_store(self, value: Value, pointer: Value, mask: Value) -> None:
         """Store the lanes where the mask holds."""
-        name = f"llvm.masked.store.{_mangle(value.type)}.p0"
+        name = f"llvm.masked.store.{mangled(value.type)}.p0"
         self.declarations.add(f"declare void @{name}({value.type}, ptr, {mask.type})")
         align = self._align(value.type)
         self.line(f"call void @{name}({value}, ptr align {align} {pointer.name}, {mask})")
@@ -372,7 +341,7 @@ class Function:
 
     def gather(self, pointers: Value, type_: str, mask: Value) -> Value:
         """Load each lane from an address of its own, where the mask holds; else zero."""
-        name = f"llvm.masked.gather.{_mangle(type_)}.{_mangle(pointers.type)}"
+        name = f"llvm.masked.gather.{mangled(type_)}.{mangled(pointers.type)}"
         self.declarations.add(f"declare {type_} @{name}({pointers.type}, {mask.type}, {type_})")
         align = self._align(type_)
         text = f"call {type_} @{name}({pointers.type} align {align} {pointers.name}, {mask}, "
@@ -396,8 +365,8 @@ class Function:
         Inside, read `loop.index` and `loop.values`, and call `loop.carry(next values)`; after it,
         `loop.results` holds the carried values. A loop that is known to have one round is none.
         """
-        known = _both_known(start, stop)
-        if known and known[0] < known[1] and _both_known(stop, step) and (
+        known = both_known(start, stop)
+        if known and known[0] < known[1] and both_known(stop, step) and (
             known[0] + int(step.name) >= known[1]
         ):  # fmt: skip
             loop = Loop(start, list(carried))
@@ -474,16 +443,3 @@ def module(functions: Sequence[Function]) -> str:
 
 def _phi(value: Value, a: Value, from_a: str, b: Value, from_b: str) -> str:
     return f"  {value.name} = phi {value.type} [{a.name}, %{from_a}], [{b.name}, %{from_b}]"
-
-
-def _both_known(a: Value, b: Value) -> tuple[int, int] | None:
-    """Two scalar integer constants as numbers, if they are that."""
-    if a.name[0] == "%" or b.name[0] == "%" or a.type[0] == "<":
-        return None
-    return int(a.name), int(b.name)
-
-
-def _mangle(type_: str) -> str:
-    scalar = scalar_of(type_)
-    short = {"float": "f32", "double": "f64", "half": "f16", "ptr": "p0"}.get(scalar, scalar)
-    return f"v{lanes_of(type_)}{short}" if type_[0] == "<" else short

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from glubina.codegen.blocks import alloca
 from glubina.codegen.canonical import Structure
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
 from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value
 from glubina.graph.node import Node
 from glubina.schedule.affine import UNBOUNDED, ZERO, Affine, Space
 from glubina.schedule.views import reshaped, steady_inputs

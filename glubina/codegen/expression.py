@@ -13,10 +13,10 @@ from typing import Any
 
 from glubina.codegen import elementwise, philox, window
 from glubina.codegen.elementwise import one_bit, one_byte, register_type
-from glubina.codegen.emitter import Value, lanes_of, vector
 from glubina.codegen.frame import INDEX_OUT_OF_RANGE, Frame
 from glubina.codegen.index import IndexCode
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value, lanes_of, vector
 from glubina.graph.node import Node
 from glubina.graph.philox import BLOCKS, GROUP
 from glubina.schedule.affine import ZERO, Affine, Index, Space, Term, constant

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value
 from glubina.graph.node import Node
 
 PARAMETERS = (("table", "ptr"), ("args", "ptr"), ("thread", "i64"), ("threads", "i64"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
+from glubina.codegen.values import Value, vector
 from glubina.schedule.affine import ZERO, Affine, Space, Term, bounds
 from glubina.schedule.views import Check
 

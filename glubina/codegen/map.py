@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from glubina.codegen.canonical import Structure
-from glubina.codegen.emitter import Function, Value, module
+from glubina.codegen.emitter import Function, module
 from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Lowering, Stage
@@ -21,6 +21,7 @@ from glubina.codegen.nest import inner_extent
 from glubina.codegen.target import Target
 from glubina.codegen.tile_plan import tiling
 from glubina.codegen.tiles import TileEvaluator, Tiles
+from glubina.codegen.values import Value
 from glubina.graph.node import Node
 from glubina.graph.philox import GROUP
 from glubina.schedule.affine import Affine, Space

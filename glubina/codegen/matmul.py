@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from glubina.codegen.blocks import alloca, multiply_add_block
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Stage
@@ -25,6 +25,7 @@ from glubina.codegen.matmul_plan import MatmulPlan, MatmulShape, numbers
 from glubina.codegen.matmul_strips import strips
 from glubina.codegen.packing import Source, pack
 from glubina.codegen.product import Product, fetch_rows, finish_rows, lefts_of, rights_of
+from glubina.codegen.values import Value, vector
 
 WORKSPACES = 2  # the panels; the partial sums
 

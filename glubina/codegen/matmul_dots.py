@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glubina.codegen.blocks import alloca, first_lanes, transposed
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.matmul_plan import MOST_ROWS
 from glubina.codegen.packing import count_value
 from glubina.codegen.product import Product
+from glubina.codegen.values import Value
 
 AHEAD = 1024
 """How far ahead along k B's memory is asked for, in bytes."""

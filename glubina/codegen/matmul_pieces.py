@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from glubina.codegen.blocks import LINE, Ahead, multiply_add_block
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.packing import Source, pack_panel
 from glubina.codegen.product import Product, fetch_rows, finish_rows, rights_of
+from glubina.codegen.values import Value
 
 
 class _Place(NamedTuple):

@@ -9,10 +9,11 @@ and is handed to the epilogue after the last: the order of the sum is that of k.
 from __future__ import annotations
 
 from glubina.codegen.blocks import multiply_add_block
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.packing import Source, count_value, pack_panel
 from glubina.codegen.product import Product, fetch_rows, finish_rows, lefts_of
+from glubina.codegen.values import Value
 
 
 def strips(p: Product, finish: Epilogue) -> Function:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from glubina.codegen.blocks import first_lanes, transposed
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.frame import Frame
+from glubina.codegen.values import Value, vector
 
 AHEAD = 512
 """How far ahead memory is asked for along a row, in bytes."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of, vector
+from glubina.codegen.emitter import Function
+from glubina.codegen.values import Value, lanes_of, scalar_of, vector
 from glubina.graph.philox import MULTIPLIERS, ROUNDS, WEYL
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glubina.codegen.blocks import first_lanes, transposed
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.frame import Frame
 from glubina.codegen.planes_plan import PER_AXIS
+from glubina.codegen.values import Value, vector
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from glubina.codegen import polynomials
 from glubina.codegen.arithmetic import Arithmetic
-from glubina.codegen.emitter import Value, lanes_of, vector
+from glubina.codegen.values import Value, lanes_of, vector
 
 # ln 2 in two parts, the first short enough that an exponent times it is exact.
 LN2_PARTS = (0.6931471803691238, 1.9082149292705877e-10)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from glubina.codegen.blocks import first_lanes
-from glubina.codegen.emitter import Value, vector
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.matmul_plan import MatmulPlan
 from glubina.codegen.packing import count_value, deep_value
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value, vector
 
 NUMBERS = 20  # how many numbers a stage has before the epilogue's
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 from glubina.codegen.accumulate import State
 from glubina.codegen.canonical import Structure
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.reduce_function import ReduceFunction
 from glubina.codegen.reduce_plan import BLOCK_ROWS, CHAIN, Plan
+from glubina.codegen.values import Value, vector
 from glubina.schedule.affine import Affine
 from glubina.schedule.views import reshaped
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from glubina.codegen.accumulate import Reduction, State
 from glubina.codegen.canonical import Structure
-from glubina.codegen.emitter import Value
 from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
 from glubina.codegen.reduce_plan import Plan
+from glubina.codegen.values import Value
 from glubina.schedule.affine import Affine, Space
 from glubina.schedule.views import reshaped, steady_inputs
 

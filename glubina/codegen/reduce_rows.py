@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from glubina.codegen.accumulate import Reduction, State
 from glubina.codegen.canonical import Structure
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.reduce_function import ReduceFunction
 from glubina.codegen.reduce_plan import BLOCK, CHAIN, Plan
+from glubina.codegen.values import Value, vector
 from glubina.schedule.affine import ZERO, Affine
 
 VECTORS = 4

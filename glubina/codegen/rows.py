@@ -17,13 +17,14 @@ from glubina.codegen.accumulate import Reduction, State
 from glubina.codegen.blocks import alloca
 from glubina.codegen.canonical import Structure
 from glubina.codegen.elementwise import one_bit, one_byte
-from glubina.codegen.emitter import Function, Value, module, vector
+from glubina.codegen.emitter import Function, module
 from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.rows_plan import Pass, RowPlan, make_plan
 from glubina.codegen.rows_upright import Upright
 from glubina.codegen.target import Target, llvm_type
+from glubina.codegen.values import Value, vector
 from glubina.graph.node import Node
 from glubina.schedule.affine import ZERO, Affine, Index, Space, constant
 from glubina.schedule.views import reshaped, steady_inputs

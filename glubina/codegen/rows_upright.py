@@ -12,11 +12,12 @@ from glubina.codegen.accumulate import Reduction, State
 from glubina.codegen.blocks import first_lanes, shuffle
 from glubina.codegen.canonical import Structure
 from glubina.codegen.elementwise import one_bit, one_byte
-from glubina.codegen.emitter import Function, Value, lanes_of, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
 from glubina.codegen.rows_plan import RowPlan
 from glubina.codegen.target import llvm_type
+from glubina.codegen.values import Value, lanes_of, vector
 from glubina.graph.node import Node
 from glubina.schedule.affine import ZERO, Affine, Index, Space
 from glubina.schedule.views import reshaped, steady_inputs

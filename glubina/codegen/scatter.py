@@ -12,11 +12,12 @@ import math
 from glubina.codegen import elementwise
 from glubina.codegen.canonical import Structure
 from glubina.codegen.elementwise import one_bit
-from glubina.codegen.emitter import Function, Value, is_float, module, vector
+from glubina.codegen.emitter import Function, module
 from glubina.codegen.expression import Evaluator, check_range
 from glubina.codegen.frame import Frame
 from glubina.codegen.lowered import Lowering, Stage
 from glubina.codegen.target import Target, llvm_type
+from glubina.codegen.values import Value, is_float, vector
 from glubina.graph.node import Node
 from glubina.schedule.affine import ZERO, Affine, Space
 from glubina.schedule.views import reshaped, steady_inputs

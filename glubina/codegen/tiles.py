@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 from glubina.codegen.blocks import first_lanes, transposed
 from glubina.codegen.elementwise import one_bit
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.expression import Evaluator
 from glubina.codegen.frame import Frame
 from glubina.codegen.nest import output_index
 from glubina.codegen.target import llvm_type
 from glubina.codegen.tile_plan import Tiling
+from glubina.codegen.values import Value, vector
 from glubina.graph.node import Node
 from glubina.schedule.affine import ZERO, Affine, Index, Space, constant
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from glubina.codegen import polynomials
 from glubina.codegen.arithmetic import ROUNDER, Arithmetic
-from glubina.codegen.emitter import Function, Value, lanes_of, vector
+from glubina.codegen.emitter import Function
+from glubina.codegen.values import Value, lanes_of, vector
 
 TWO_OVER_PI = 0.6366197723675814
 HALF_PI = {

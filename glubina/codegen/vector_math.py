@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 from glubina.codegen import polynomials
 from glubina.codegen.arithmetic import Arithmetic
-from glubina.codegen.emitter import Function, Value, lanes_of, scalar_of
+from glubina.codegen.emitter import Function
 from glubina.codegen.power import write_power
 from glubina.codegen.trigonometry import write_cos, write_sin
+from glubina.codegen.values import Value, lanes_of, scalar_of
 
 Writer = Callable[[Arithmetic, list[Value]], Value]
 

@@ -15,7 +15,7 @@ from glubina.codegen.elementwise import (
     integer_extreme,
     register_type,
 )
-from glubina.codegen.emitter import Value, is_float, vector
+from glubina.codegen.values import Value, is_float, vector
 from glubina.graph.node import Node
 from glubina.schedule.affine import ZERO, Affine, Index, constant
 from glubina.schedule.views import covering_windows, window_read

@@ -17,10 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from glubina.codegen.blocks import alloca, first_lanes
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.epilogue import Epilogue
 from glubina.codegen.frame import Frame
 from glubina.codegen.packing import count_value
+from glubina.codegen.values import Value, vector
 from glubina.codegen.winograd_parts import (
     KIND,
     Part,

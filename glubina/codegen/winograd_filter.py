@@ -11,9 +11,10 @@ the tiles are split depends on shapes alone.
 
 from __future__ import annotations
 
-from glubina.codegen.emitter import Function, Value, vector
+from glubina.codegen.emitter import Function
 from glubina.codegen.frame import Frame
 from glubina.codegen.packing import count_value
+from glubina.codegen.values import Value, vector
 from glubina.codegen.winograd_parts import KIND, Part, gradients, name_of, points, products, tiles
 from glubina.codegen.winograd_plan import FILTER_NUMBERS, FilterTiles
 

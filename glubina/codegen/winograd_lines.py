@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from glubina.codegen.emitter import Function, Value
+from glubina.codegen.emitter import Function
+from glubina.codegen.values import Value
 
 PAIRS: dict[int, tuple[float, ...]] = {1: (), 4: (1.0,), 6: (0.6875, 1.375)}
 """The pairs ±p for so many points. Six: with a quarter of the error of the usual 1 and 2, their

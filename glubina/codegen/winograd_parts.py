@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glubina.codegen.blocks import alloca, first_lanes, multiply_add_block
-from glubina.codegen.emitter import Function, Value, module, vector
+from glubina.codegen.emitter import Function, module
+from glubina.codegen.values import Value, vector
 from glubina.codegen.winograd_lines import Line, inputs, sums, values
 
 KIND = "float"

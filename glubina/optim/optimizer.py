@@ -19,7 +19,7 @@ from glubina.tensor.base import consume_value
 from glubina.tensor.cell import Cell
 from glubina.tensor.inplace import write
 from glubina.tensor.mode import mode
-from glubina.tensor.realise import realise
+from glubina.tensor.realise import realise, realise_alone
 from glubina.tensor.trace import guard, on_replay
 
 Group = dict[str, Any]
@@ -94,6 +94,7 @@ class Optimizer:
         self._check(made)
         self.param_groups.append(made)
         self._settings.append(Settings(made))
+        self._begun = False
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or make them zero."""
@@ -119,6 +120,10 @@ class Optimizer:
         if mode.trace is not None:
             guard(self._structure, ("structure", self))
             on_replay(self._refresh, ("numbers", self))
+        elif not self._begun:
+            # The first weights by themselves: then the first step is the same program as others.
+            realise_alone(p._cell for p in self._parameters())
+            self._begun = True
         updates: Updates = []
         with_gradient: list[Tensor] = []
         for group, settings in zip(self.param_groups, self._settings):

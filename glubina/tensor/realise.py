@@ -55,8 +55,11 @@ def realise(cells: Iterable[Cell]) -> None:
                 raise error.with_traceback(None)
 
 
-def _realised(cells: Iterable[Cell]) -> list[BaseException]:
-    """As `realise`; the earlier errors of those that depend on what could not be worked out."""
+def _realised(cells: Iterable[Cell], alone: bool = False) -> list[BaseException]:
+    """As `realise`; the earlier errors of those that depend on what could not be worked out.
+
+    alone: without anything else that is pending.
+    """
     cells = dict.fromkeys(cells)
     targets = _pending(cells)
     if not targets:
@@ -65,7 +68,7 @@ def _realised(cells: Iterable[Cell]) -> list[BaseException]:
         _realise_constants(targets)
         mode.trace.own.update(cells)
         return []
-    others = _pending(made.alive())
+    others = [] if alone else _pending(made.alive())
     asked = set(map(id, targets))
     # updates of state have to run some time: now, together with what they share work with
     targets += [t for t in others if t.before is not None and id(t) not in asked]
@@ -80,6 +83,16 @@ def realise_pending() -> None:
     """
     with locks.work:
         _realise_pending(made.alive())
+
+
+def realise_alone(cells: Iterable[Cell]) -> None:
+    """Work out the values of cells and nothing else that is pending.
+
+    What is made of them goes on waiting, to be worked out together with what is made of it.
+    """
+    with locks.work:
+        for error in _realised(cells, alone=True):
+            raise error.with_traceback(None)
 
 
 def _realise_pending(cells: list[Cell]) -> None:

@@ -7,8 +7,9 @@ import ctypes
 import llvmlite.binding as llvm
 import pytest
 
-from glubina.codegen.emitter import Function, Value, module
+from glubina.codegen.emitter import Function, module
 from glubina.codegen.target import host
+from glubina.codegen.values import Value
 from glubina.runtime.compiler import compile_ir, unbundle
 
 

@@ -12,7 +12,8 @@ from kernel_runs import compile_text
 from scipy import special
 
 from glubina.codegen import vector_math
-from glubina.codegen.emitter import Function, module, vector
+from glubina.codegen.emitter import Function, module
+from glubina.codegen.values import vector
 
 SCALARS = {"float32": "float", "float64": "double"}
 
