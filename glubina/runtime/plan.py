@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -230,7 +231,8 @@ def _call(data: object, where: str) -> Call:
 
 def _kernel(data: object, where: str) -> KernelInfo:
     record = _record(data, KernelInfo, where)
-    numbers = [_integer(record[f.name], f"{where}.{f.name}") for f in fields(KernelInfo)[1:]]
+    _, *names = _names(KernelInfo)
+    numbers = [_integer(record[name], f"{where}.{name}") for name in names]
     return KernelInfo(_text(record["label"], f"{where}.label"), *numbers)
 
 
@@ -240,9 +242,14 @@ def _damaged(where: str, expected: str, got: object) -> PlanError:
     )
 
 
+@functools.cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
 def _record(data: object, kind: type[Any], where: str) -> Mapping[str, object]:
-    names = {f.name for f in fields(kind)}
-    if not isinstance(data, dict) or set(data) != names:
+    names = _names(kind)
+    if not isinstance(data, dict) or data.keys() != set(names):
         raise _damaged(where, f"a record of {', '.join(sorted(names))}", data)
     return data
 
@@ -266,4 +273,7 @@ def _integer(data: object, where: str) -> int:
 
 
 def _integers(data: object, where: str) -> tuple[int, ...]:
-    return tuple(_integer(item, f"{where}[{k}]") for k, item in enumerate(_list(data, where)))
+    items = _list(data, where)
+    if all(type(item) is int for item in items):
+        return tuple(items)  # type: ignore[arg-type]
+    return tuple(_integer(item, f"{where}[{k}]") for k, item in enumerate(items))
