@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -185,6 +184,9 @@ def _check_turn(plan: Plan, number: int) -> None:
 # -- reading --------------------------------------------------------------------------------------
 
 
+_NAMES = {kind: [f.name for f in fields(kind)] for kind in (Plan, Spec, Entry, Call, KernelInfo)}
+
+
 def _read_plan(data: object) -> Plan:
     record = _record(data, Plan, "plan")
     return Plan(
@@ -231,7 +233,7 @@ def _call(data: object, where: str) -> Call:
 
 def _kernel(data: object, where: str) -> KernelInfo:
     record = _record(data, KernelInfo, where)
-    _, *names = _names(KernelInfo)
+    _, *names = _NAMES[KernelInfo]
     numbers = [_integer(record[name], f"{where}.{name}") for name in names]
     return KernelInfo(_text(record["label"], f"{where}.label"), *numbers)
 
@@ -242,13 +244,8 @@ def _damaged(where: str, expected: str, got: object) -> PlanError:
     )
 
 
-@functools.cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
-
-
 def _record(data: object, kind: type[Any], where: str) -> Mapping[str, object]:
-    names = _names(kind)
+    names = _NAMES[kind]
     if not isinstance(data, dict) or data.keys() != set(names):
         raise _damaged(where, f"a record of {', '.join(sorted(names))}", data)
     return data
