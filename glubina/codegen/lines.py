@@ -59,8 +59,10 @@ class Lines:
 
     def place(self, name: str, text: str, operands: Iterable[str]) -> None:
         """Work a value out in front of all loops that none of its operands is worked out in."""
-        here = len(self._loops)
-        depth = max((self._depth(operand, here) for operand in operands), default=0)
+        here, depth = len(self._loops), 0
+        for operand in operands:
+            if operand[0] == "%":  # else it is a constant
+                depth = max(depth, self._depths.get(operand, here))
         if depth < here:
             in_front, scope = self._loops[depth]
             in_front.append(f"  {name} = {text}")
@@ -69,9 +71,6 @@ class Lines:
             scope = self._scopes[-1]
             self.define(name, text)
         scope[text] = name
-
-    def _depth(self, name: str, here: int) -> int:
-        return self._depths.get(name, here if name[0] == "%" else 0)
 
     # -- control --------------------------------------------------------------------------------
 

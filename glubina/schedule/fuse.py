@@ -258,21 +258,23 @@ class Fusion:
 
     def _group_maps(self) -> None:
         """A unit per light stored node; neighbours over the same shape share one."""
+        alike: dict[tuple[int, ...], list[int]] = {}
         for node in self.order:
             if node not in self.required or self.is_taken(node) or is_leaf(node):
                 continue
-            for unit in reversed(self.maps):
+            units = alike.setdefault(_squeezed(node), [])
+            for unit in reversed(units):
                 if self._fits(unit, node):
                     for light in self._between(node, unit) or [node]:
                         self.units.join(unit, self.units.of(light))
                     break
             else:
-                self.maps.append(self.units.of(node))
+                units.append(self.units.of(node))
+                self.maps.append(units[-1])
 
     def _fits(self, unit: int, node: Node) -> bool:
         members = self.units.nodes(unit)
-        written = sum(member in self.required for member in members)
-        if _squeezed(members[0]) != _squeezed(node) or written >= MOST_OUTPUTS:
+        if sum(member in self.required for member in members) >= MOST_OUTPUTS:
             return False
         own = self.units.of(node)
         if self.units.needs(unit, own):  # through anchors that share a unit
