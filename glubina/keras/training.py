@@ -14,7 +14,8 @@ from glubina.data import DataError
 from glubina.files import DamagedFileError, read_with_metadata, write_tensors
 from glubina.files.json_file import parse_json
 from glubina.keras import losses, optimizers
-from glubina.keras.callbacks import BackupAndRestore, History, adapter
+from glubina.keras.adapters import adapter
+from glubina.keras.callbacks import BackupAndRestore, History
 from glubina.keras.compiled import TotalLoss
 from glubina.keras.generators import Batched, is_batched
 from glubina.keras.generators import inputs_of as batched_inputs
