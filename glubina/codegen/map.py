@@ -212,7 +212,7 @@ class _Map:
     def _row(self, row: Affine, inner: int, block: Affine | None) -> None:
         """The elements of one row (or of as many as there are parts), or of one block of it."""
         f, lanes = self.f, self.lanes
-        vectors = self._fitting(inner)
+        vectors = self._fitting(inner, inner if block is None else BLOCK)
         step = lanes * vectors
         full = inner // step * step
         first, end = f.i64(0), f.i64(full)
@@ -243,11 +243,11 @@ class _Map:
                 self._body(at, None, 1, mask, min(left, self.lanes))
             position += self.lanes
 
-    def _fitting(self, inner: int) -> int:
-        """As many vectors at once as leave the shortest rest."""
-        count = inner // self.lanes
+    def _fitting(self, inner: int, block: int) -> int:
+        """As many vectors at once as leave no rest, but for less than a vector, in any block."""
+        counts = inner // self.lanes, block // self.lanes
         choices = range(self.vectors, 0, -1)
-        return next((v for v in choices if count and count % v == 0), 1)
+        return next((v for v in choices if all(n and n % v == 0 for n in counts)), 1)
 
     # -- elements -------------------------------------------------------------------------------
 

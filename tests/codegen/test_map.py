@@ -62,7 +62,7 @@ def test_rows_that_a_concat_joins(outer: tuple[int, ...], inner: int) -> None:
     verify(ops.exp(ops.reshape(joined, (*outer, 3 * inner))), ops.reshape(joined, (joined.size,)))
 
 
-@pytest.mark.parametrize("inner", [1, 2, 3, 7, 8, 10, 16, 31, 64, 100, 9000])
+@pytest.mark.parametrize("inner", [1, 2, 3, 7, 8, 10, 16, 31, 64, 100, 8208, 9000, 9072])
 def test_rows_with_a_broadcast(inner: int) -> None:
     x, bias, scale = leaf(37, inner), leaf(inner), leaf(37, 1)
     y = ops.add(ops.multiply(x, ops.broadcast(scale, x.shape)), ops.broadcast(bias, x.shape))
