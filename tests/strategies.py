@@ -49,6 +49,17 @@ def shapes(
     return st.lists(extents, min_size=min_rank, max_size=max_rank).map(tuple)
 
 
+def lengths(longest: int = 40_000) -> st.SearchStrategy[int]:
+    """Extents of every size, many of them at the ends of vectors, of steps and of blocks."""
+    near = st.sampled_from([-48, -1, 0, 1, 8, 16, 24, 48])
+    steps = st.sampled_from([8, 16, 24, 48])
+    return st.one_of(
+        st.integers(1, longest),
+        st.builds(lambda n, step: n * step, st.integers(1, longest // 48), steps),
+        st.builds(lambda n, off: 4096 * n + off, st.integers(1, longest // 4096), near),
+    )
+
+
 def generators() -> st.SearchStrategy[np.random.Generator]:
     """A source of random numbers: quick where an array's elements need no shrinking."""
     return st.integers(0, 2**32 - 1).map(np.random.default_rng)

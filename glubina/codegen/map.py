@@ -229,7 +229,8 @@ class _Map:
             if block is None:
                 self._rest(row, full, inner)
             else:
-                is_last = f.compare("eq", end, f.i64(full))
+                number = self.evaluator.index.scalar(block)
+                is_last = f.compare("eq", number, f.i64((inner - 1) // BLOCK))
                 with f.when(is_last):
                     self._rest(row, full, inner)
 

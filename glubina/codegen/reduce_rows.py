@@ -199,7 +199,8 @@ class _Rows(ReduceFunction):
         if chunk is None:
             return self._rest(kept, line, full, inner, values)
         # The last chunk has the rest: a loop that runs once or not at all.
-        times = f.convert("zext", f.compare("eq", end, f.i64(full)), "i64")
+        is_last = f.compare("eq", chunk, f.i64(self.plan.chunks - 1))
+        times = f.convert("zext", is_last, "i64")
         with f.loop(f.i64(0), times, f.i64(1), values) as once, self.scopes():
             once.carry(self._rest(kept, line, full, inner, once.values))
         return once.results

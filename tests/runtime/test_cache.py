@@ -188,7 +188,10 @@ def test_the_stamp_depends_on_the_cpu_and_the_sources(monkeypatch: pytest.Monkey
     stamp = environment_stamp(target)
     assert environment_stamp(target) == stamp
     assert environment_stamp(dataclasses.replace(target, cpu="another")) != stamp
-    assert environment_stamp(dataclasses.replace(target, features=target.features + "+another")) != stamp
+    assert (
+        environment_stamp(dataclasses.replace(target, features=target.features + "+another"))
+        != stamp
+    )
     monkeypatch.setattr(module, "_sources", lambda: iter(["changed.py 10 0"]))
     assert environment_stamp(target) != stamp
 
