@@ -47,7 +47,7 @@ def float_text(value: float, scalar: str) -> str:
 
 def both_known(a: Value, b: Value) -> tuple[int, int] | None:
     """Two scalar integer constants as numbers, if they are that."""
-    if a.name[0] == "%" or b.name[0] == "%" or a.type[0] == "<":
+    if a.name[0] == "%" or b.name[0] == "%" or a.type[0] == "<" or a.type == "i1":
         return None
     return int(a.name), int(b.name)
 

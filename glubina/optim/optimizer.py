@@ -44,6 +44,7 @@ class Optimizer:
     """
 
     needs_closure: ClassVar[bool] = False
+    _begun = False  # whether the parameters' first values have been worked out
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """TypeError for an argument that the rule does not know."""
@@ -122,7 +123,7 @@ class Optimizer:
             on_replay(self._refresh, ("numbers", self))
         elif not self._begun:
             # The first weights by themselves: then the first step is the same program as others.
-            realise_alone(p._cell for p in self._parameters())
+            realise_alone(p._cell for p in self._parameters() if p.grad is not None)
             self._begun = True
         updates: Updates = []
         with_gradient: list[Tensor] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from nn_oracle import log_softmax
 
 import glubina as gl
@@ -111,3 +112,34 @@ def test_statistics_do_not_wait_for_someone_to_read_them() -> None:
     """What a step wrote is worked out with it: the graph does not grow from step to step."""
     net, _, _ = steps_of(lambda p: optim.SGD(p, lr=0.01), 3)
     assert net[1].running_mean._cell.value() is not None
+
+
+@pytest.mark.parametrize("rule", [optim.SGD, optim.Adam])
+def test_the_first_step_is_the_program_of_all_others(rule: Any) -> None:
+    gl.manual_seed(0)
+    net = nn.Sequential(nn.Linear(200, 300), nn.ReLU(), nn.Linear(300, 5))
+    x, y = (gl.tensor(np.ones((16, n), np.float32)) for n in (200, 5))
+    with gl.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(0.5)  # which is pending when training begins
+    optimizer = rule(net.parameters(), lr=0.01)
+    made = []
+    for _ in range(3):
+        before = structures_seen()
+        optimizer.zero_grad()
+        nn.MSELoss()(net(x), y).backward()
+        optimizer.step()
+        made.append(structures_seen() - before)
+    assert made[0] <= 2  # the first weights by themselves, and the step
+    assert made[1:] == [0, 0]
+
+
+def test_a_parameter_that_takes_no_part_may_be_one_that_cannot_be_worked_out() -> None:
+    w = gl.ones(3, requires_grad=True)
+    beyond = gl.arange(3)[gl.tensor([0, 3]) * 2 + 1] * 1.0
+    optimizer = optim.SGD([w, beyond], lr=0.1)
+    (w * w).sum().backward()
+    optimizer.step()
+    np.testing.assert_allclose(w.numpy(), np.full(3, 0.8), rtol=1e-6)
+    with pytest.raises(gl.errors.IndexRangeError):
+        beyond.numpy()
