@@ -92,8 +92,11 @@ def test_which_processes_are_commands() -> None:
 def test_the_way_to_go_on_can_be_pasted(nursery: Nursery, tmp_path: Path) -> None:
     run = tmp_path / "my runs" / "d'or"
     long = ("train", "digits", "--epochs", 500, "--quiet")
-    ended = nursery.run(*long, "--output", run, fault="term:1")
-    assert ended.code == 143, ended.text
+    for seconds in (1, 4, 16):  # on a busy machine the run may not have begun at the first
+        ended = nursery.run(*long, "--output", run, fault=f"term:{seconds}")
+        assert ended.code in (143, -signal.SIGTERM), ended.text
+        if "To go on" in ended.text:
+            break
     last = ended.text.splitlines()[-1]
     assert last.endswith(f"To go on: glubina train digits --resume '{tmp_path}/my runs/d'\"'\"'or'")
 
