@@ -7,6 +7,7 @@ need not repeat) out of the kernels' way.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -153,21 +154,25 @@ class Function:
             return self.emit(a.type, text)  # it may fail, where it would not be reached
         return self.pure(a.type, text, a, b)
 
+    def _folded(self, instruction: str, a: Value, b: Value) -> Value:
+        known = both_known(a, b)
+        if known is None:
+            return self.binary(instruction, a, b)
+        return Value(str(getattr(operator, instruction)(*known)), a.type)
+
     def add(self, a: Value, b: Value) -> Value:
         """a + b, integers."""
         if b.name == "0":
             return a
         if a.name == "0":
             return b
-        known = both_known(a, b)
-        return Value(str(known[0] + known[1]), a.type) if known else self.binary("add", a, b)
+        return self._folded("add", a, b)
 
     def sub(self, a: Value, b: Value) -> Value:
         """a - b, integers."""
         if b.name == "0":
             return a
-        known = both_known(a, b)
-        return Value(str(known[0] - known[1]), a.type) if known else self.binary("sub", a, b)
+        return self._folded("sub", a, b)
 
     def mul(self, a: Value, b: Value) -> Value:
         """a * b, integers."""
@@ -175,8 +180,7 @@ class Function:
             return b
         if b.name == "1":
             return a
-        known = both_known(a, b)
-        return Value(str(known[0] * known[1]), a.type) if known else self.binary("mul", a, b)
+        return self._folded("mul", a, b)
 
     def fadd(self, a: Value, b: Value) -> Value:
         """a + b, floating point."""
@@ -365,10 +369,7 @@ class Function:
         Inside, read `loop.index` and `loop.values`, and call `loop.carry(next values)`; after it,
         `loop.results` holds the carried values. A loop that is known to have one round is none.
         """
-        known = both_known(start, stop)
-        if known and known[0] < known[1] and both_known(stop, step) and (
-            known[0] + int(step.name) >= known[1]
-        ):  # fmt: skip
+        if _is_one_round(start, stop, step):
             loop = Loop(start, list(carried))
             yield loop
             loop.results = loop.next
@@ -439,6 +440,11 @@ def module(functions: Sequence[Function]) -> str:
     texts = [helpers[name].text() for name in sorted(helpers)]
     texts += [function.text() for function in functions]
     return "\n\n".join([*texts, "\n".join(sorted(declarations)), "!0 = !{}", ""])
+
+
+def _is_one_round(start: Value, stop: Value, step: Value) -> bool:
+    bounds, pace = both_known(start, stop), both_known(stop, step)
+    return bool(bounds and pace and bounds[0] < bounds[1] <= bounds[0] + pace[1])
 
 
 def _phi(value: Value, a: Value, from_a: str, b: Value, from_b: str) -> str:
